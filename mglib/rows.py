@@ -1,0 +1,80 @@
+"""The result table: every measured value is one row, in small parquet parts that are never rewritten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mglib import paths
+from mglib.errors import MglibError
+from mglib.provenance import digest, write_record
+
+SCHEMA = pa.schema([
+    *((name, pa.string()) for name in (
+        "experiment", "task", "dataset", "perceptor", "algorithm", "variant", "train",
+        "train_pattern", "test_pattern")),
+    ("train_rate", pa.float64()), ("test_rate", pa.float64()),
+    ("draw", pa.int64()), ("seed", pa.int64()), ("split_seed", pa.int64()), ("step", pa.int64()),
+    ("modality", pa.string()), ("split", pa.string()), ("metric", pa.string()),
+    ("value", pa.float64()), ("n", pa.int64()),
+    ("status", pa.string()), ("precision", pa.string()), ("profile", pa.string()),
+    ("key", pa.string()), ("hparams", pa.string()),
+])
+
+
+def write_part(experiment: str, rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> Path:
+    """Write the rows of some whole trials as one part with its record; return the part's path.
+
+    The name hangs on the keys, so that writing the same trials twice leaves one part.
+    Raises MglibError if a row has an unknown column or the folder cannot be written.
+    """
+    rows = list(rows)
+    if extra := {name for row in rows for name in row} - set(SCHEMA.names):
+        raise MglibError(f"rows have no column {sorted(extra)} (known: {', '.join(SCHEMA.names)})")
+    table = pa.Table.from_pylist(
+        [{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA)
+    part = paths.rows() / experiment / f"{digest(sorted({row['key'] for row in rows}))}.parquet"
+    fresh = part.with_name(f".{part.name}.{os.getpid()}.tmp")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, fresh, compression="zstd")
+        write_record(part.with_suffix(".json"), record)
+        fresh.replace(part)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise MglibError(f"cannot write result rows to {part.parent}: {error.strerror or error}") from error
+    return part
+
+
+def read_rows(experiment: str, keys: Collection[str] | None = None) -> pa.Table:
+    """All rows of an experiment (fresh parts and committed reference), each measured value once.
+
+    With `keys`, only the rows of those trials. Raises MglibError naming a part that cannot be read.
+    """
+    files = [paths.ROOT / "results" / f"{experiment}.parquet",
+             *sorted((paths.rows() / experiment).glob("*.parquet"))]
+    tables, seen = [], set()
+    for file in files:
+        if not file.exists() or file.name.startswith("."):
+            continue
+        try:
+            table = pq.read_table(file, schema=SCHEMA)
+        except (pa.ArrowException, OSError) as error:
+            raise MglibError(f"damaged result rows {file}: {error}; delete the file and run again: "
+                             "only its trials are computed again") from error
+        # Two writers may have finished the same trial; its rows are the same, so the first is kept.
+        found = set(pc.unique(table["key"]).to_pylist())
+        wanted = found - seen if keys is None else (found - seen) & set(keys)
+        seen |= wanted
+        if wanted != found:
+            table = table.filter(pc.is_in(table["key"], pa.array(sorted(wanted), pa.string())))
+        tables.append(table)
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()

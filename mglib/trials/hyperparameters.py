@@ -1,0 +1,60 @@
+"""Hyper-parameters: a default and a random-search law each, drawn with a seed of its own name.
+
+Seeding after DomainBed (Gulrajani & Lopez-Paz 2021, https://arxiv.org/abs/2007.01434): adding one
+hyper-parameter never moves the draw of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mglib.errors import MglibError, unknown
+
+Law = Callable[[np.random.RandomState], float]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A default value and the law of its random draws (draws 1, 2, ...)."""
+
+    default: float
+    law: Law
+
+
+def log10_uniform(low: float, high: float) -> Law:
+    """10 to a power drawn uniformly from [low, high)."""
+    return lambda random: float(10 ** random.uniform(low, high))
+
+
+def whole_log2_uniform(low: float, high: float) -> Law:
+    """2 to a power drawn uniformly from [low, high), rounded down to a whole number."""
+    return lambda random: int(2 ** random.uniform(low, high))
+
+
+def seed_hash(*parts: object) -> int:
+    """A seed in [0, 2**31) from any values: MD5 of their tuple's text, as DomainBed does it."""
+    return int(hashlib.md5(str(parts).encode()).hexdigest(), 16) % 2**31
+
+
+def draw_hparams(search: Mapping[str, Hyperparameter], draw: int, seed: int,
+                 fixed: Mapping[str, float] | None = None) -> dict[str, float]:
+    """The values of draw number `draw` (0: the defaults) for a trial seed, `fixed` ones replaced.
+
+    Raises MglibError for a fixed name that the search does not have or a negative draw.
+    """
+    if draw < 0:
+        raise MglibError(f"draw {draw} is negative; 0 is the defaults, 1, 2, ... are random")
+    for name in fixed or {}:
+        if name not in search:
+            raise unknown("hyper-parameter", name, search)
+    base = seed_hash(draw, seed)
+    values = {
+        name: item.default if draw == 0
+        else item.law(np.random.RandomState(seed_hash(base, name)))
+        for name, item in search.items()
+    }
+    return {**values, **(fixed or {})}
