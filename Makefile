@@ -1,0 +1,40 @@
+# A second call of any target finds its set-up and results and does only what is new.
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+.DEFAULT_GOAL := paper
+.PHONY: paper test render lab check lock clean help setup
+
+paper: setup ## recompute the laptop cells and render _report/paper.html and _report/paper.pdf (default)
+	@$(BIN)/mglib paper
+
+test: check ## prepare the data, then lint, type check, tests and notebooks
+	@$(BIN)/mglib prepare emoji_concepts
+	@$(BIN)/python -m pytest
+
+render: setup ## only render the paper, from the committed rows
+	@$(BIN)/python -m mglib.report.paper
+
+lab: setup ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+check: setup ## lint and type check
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+setup: ## create or update .venv from requirements.lock (TORCH_INDEX: another index for torch)
+	@$(PYTHON) -m mglib.bootstrap
+
+lock: ## resolve pyproject.toml into requirements.lock (needs uv; UV=path)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	  --fork-strategy fewest --only-binary :all: --no-binary connection-pool --generate-hashes \
+	  --no-emit-package torch --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean: ## remove what was generated: report, fresh rows, caches (not .venv, not the data cache)
+	rm -rf _report _rows .snakemake .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find mglib tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	  -prune -exec rm -rf {} +
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
