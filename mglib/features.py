@@ -1,0 +1,194 @@
+"""The feature store: one safetensors file and one JSON card per dataset, perceptor and modality.
+
+The card carries the recipe (names, versions, parameters, source hashes) and the sha256 of the file,
+so that what is damaged, truncated or made by an older version is never read in silence.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mglib import paths
+from mglib.errors import MglibError, unknown
+from mglib.registry import datasets, perceptors
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """One modality of one dataset as a perceptor sees it; instances in the dataset's order.
+
+    values [N, D] float32 (raw: any rank and type), lengths [N] or [N, ...] of sequences,
+    targets name -> [N], groups [N] (a group never straddles two splits).
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray | None
+    targets: dict[str, np.ndarray]
+    instance_ids: list[str]
+    groups: np.ndarray
+    card: dict[str, Any]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder without write permission into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+                               errno.ENOTDIR, errno.EEXIST, errno.EFBIG}:
+            raise
+        raise MglibError(f"cannot write {path}: {error.strerror}; make room there or set MGLIB_CACHE "
+                         "to a folder that can be written") from error
+
+
+def pack_strings(strings: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 bytes [N, L] uint8, zero-padded, and their lengths [N] int64."""
+    encoded = [string.encode() for string in strings]
+    lengths = np.array([len(string) for string in encoded], dtype=np.int64)
+    packed = np.zeros((len(encoded), max(1, int(lengths.max(initial=0)))), dtype=np.uint8)
+    for row, string in zip(packed, encoded, strict=True):
+        row[: len(string)] = np.frombuffer(string, dtype=np.uint8)
+    return packed, lengths
+
+
+def unpack_strings(packed: np.ndarray) -> list[str]:
+    """The strings behind zero-padded UTF-8 bytes [N, L]."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in packed]
+
+
+def source_hashes(dataset: str, perceptor: str) -> dict[str, str]:
+    """sha256 of every carrier that these features depend on, by carrier name; nothing is prepared."""
+    carriers = perceptors.get(perceptor)().carriers(datasets.get(dataset)())
+    return {carrier.name: carrier.sha256 for carrier in sorted(carriers, key=lambda c: c.name)}
+
+
+def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) -> dict[str, Any]:
+    """All that decides the content of one file; raises MglibError for unknown names."""
+    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)()
+    if modality not in data.kinds:
+        raise unknown(f"modality of {dataset}", modality, data.kinds)
+    if data.kinds[modality] not in sense.kinds:
+        raise MglibError(f"perceptor '{perceptor}' takes {', '.join(sorted(sense.kinds))}, but modality "
+                         f"'{modality}' of {dataset} is {data.kinds[modality]}")
+    if not sense.fitted:
+        split_seed = None
+    elif split_seed is None:
+        raise MglibError(f"perceptor '{perceptor}' is fitted per split: give a split_seed")
+    elif isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
+        raise MglibError(f"split_seed must be a whole number from 0, not {split_seed!r}")
+    return {"format": FORMAT, "dataset": dataset, "perceptor": perceptor,
+            "parameters": sense.parameters(), "modality": modality, "split_seed": split_seed,
+            "space": sense.space(data, modality),
+            "versions": {"dataset": data.version, "perceptor": sense.version},
+            "sources": source_hashes(dataset, perceptor)}
+
+
+def path_of(recipe: dict[str, Any]) -> Path:
+    """Where the safetensors file of a recipe lies; its card lies beside it with suffix .json."""
+    split = "" if recipe["split_seed"] is None else f".split{recipe['split_seed']}"
+    return (paths.cache() / "features" / recipe["dataset"] / recipe["perceptor"]
+            / f"{recipe['modality']}{split}.safetensors")
+
+
+def _card_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_card(path: Path) -> dict[str, Any] | None:
+    """The card beside a file; None if it is missing or unreadable."""
+    try:
+        card = json.loads(_card_path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return card if isinstance(card, dict) else None
+
+
+def state(wanted: dict[str, Any]) -> str:
+    """'ready', 'missing', 'stale' (made by another version) or 'damaged', of the file of a recipe."""
+    path = path_of(wanted)
+    if not path.is_file() or not _card_path(path).is_file():
+        return "missing"
+    card = _read_card(path)
+    if card is None:
+        return "damaged"
+    if any(card.get(field) != value for field, value in wanted.items()):
+        return "stale"
+    return "ready" if sha256_of(path) == card.get("content_hash") else "damaged"
+
+
+def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
+    """Write one file of the store, then its card; a kill between the two leaves it 'missing'."""
+    tensors = {"values": features.values, "groups": features.groups,
+               "instance_ids": pack_strings(features.instance_ids)[0]}
+    if features.lengths is not None:
+        tensors["lengths"] = features.lengths
+    for name, target in features.targets.items():
+        tensors[f"targets.{name}"] = target
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    card = {**features.card, **wanted, "shape": list(features.values.shape),
+            "dtype": str(features.values.dtype), "content_hash": hashlib.sha256(content).hexdigest()}
+    path = path_of(wanted)
+    with writing(path):
+        _card_path(path).unlink(missing_ok=True)
+        paths.replace(path, content)
+        paths.replace(_card_path(path), json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load_features(dataset: str, perceptor: str, modality: str,
+                  split_seed: int | None = None) -> FeatureSet:
+    """One modality from the store, checked against its card.
+
+    `split_seed` names the split that a fitted perceptor (bound) learned on; others disregard it.
+    Raises MglibError for unknown names and for a missing, damaged or outdated file.
+    """
+    wanted = recipe(dataset, perceptor, modality, split_seed)
+    path, remedy = path_of(wanted), _remedy(wanted)
+    card = _read_card(path)
+    if not path.is_file() or not _card_path(path).is_file():
+        raise MglibError(f"no prepared features {path}; `{remedy}` makes them")
+    if card is None:
+        raise MglibError(f"damaged cache file {_card_path(path)} (it is no card); `{remedy}` rebuilds it")
+    old = [field for field, value in wanted.items() if card.get(field) != value]
+    if old:
+        raise MglibError(f"outdated cache file {path} (made with other {', '.join(old)}); "
+                         f"`{remedy}` rebuilds it")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.get("content_hash"):
+        raise MglibError(f"damaged cache file {path} (its sha256 is not the one on its card); "
+                         f"`{remedy}` rebuilds it")
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise MglibError(f"damaged cache file {path} ({error}); `{remedy}` rebuilds it") from error
+    targets = {name.removeprefix("targets."): tensor for name, tensor in sorted(tensors.items())
+               if name.startswith("targets.")}
+    return FeatureSet(tensors["values"], tensors.get("lengths"), targets,
+                      unpack_strings(tensors["instance_ids"]), tensors["groups"], card)
+
+
+def _remedy(wanted: dict[str, Any]) -> str:
+    """The command that makes the file of a recipe."""
+    standard = wanted["perceptor"] in {"raw", "frozen", "bound"}
+    option = "" if standard else f" --perceptor {wanted['perceptor']}"
+    return f"mglib prepare {wanted['dataset']}{option}"
