@@ -9,6 +9,10 @@ from difflib import get_close_matches
 class MglibError(Exception):
     """A mistake or a missing thing that the caller can mend; printed as one line, exit status 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the line alone."""
+        return [f"MglibError: {self}"]
+
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> MglibError:
     """The error for a name that does not exist, with its nearest match and all that do."""

@@ -1,0 +1,69 @@
+"""What works on this machine: Python, torch, GPU, notebooks, renderers, caches."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+from typing import Any
+
+from mglib import paths
+from mglib.errors import MglibError
+
+
+def _item(name: str, ok: bool, detail: str, needed: bool = True) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "detail": detail, "needed": needed}
+
+
+def _package(name: str, use: str, needed: bool = True) -> dict[str, Any]:
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        return _item(name, False, f"{use}: {error}", needed)
+    return _item(name, True, f"{use}: {getattr(module, '__version__', 'installed')}", needed)
+
+
+def _features() -> dict[str, Any]:
+    from mglib.features import load_features
+    from mglib.registry import datasets
+
+    detail = []
+    for name in datasets.names():
+        for modality in datasets.get(name).core:
+            try:
+                load_features(name, "frozen", modality)
+            except MglibError as error:
+                return _item("features", False, str(error))
+        detail.append(name)
+    return _item("features", True, f"prepared and undamaged: {', '.join(detail)}")
+
+
+def check() -> list[dict[str, Any]]:
+    """One entry for each part: name, ok, detail, and whether the paper needs it."""
+    import torch
+
+    version = platform.python_version()
+    found = [
+        _item("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{version} (3.11 to 3.13)"),
+        _item("system", sys.platform == "linux" and platform.machine() == "x86_64",
+              f"{platform.system()} {platform.machine()} (tested on Linux x86_64)", needed=False),
+        _package("torch", "training"),
+        _item("gpu", torch.cuda.is_available(),
+              torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
+              needed=False),
+        _item("cores", True, f"{os.cpu_count()}, one worker process each"),
+        _package("papermill", "notebooks"),
+        _package("onnxruntime", "speech features"),
+        _package("pypandoc", "built-in renderer"),
+        _package("typst", "PDF"),
+        _item("quarto", bool(shutil.which("quarto")),
+              shutil.which("quarto") or "not installed; the built-in renderer is used", needed=False),
+        _features(),
+    ]
+    for name, folder in (("cache", paths.cache()), ("rows", paths.rows()), ("report", paths.report())):
+        existing = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(existing).free / 2**30
+        found.append(_item(name, os.access(existing, os.W_OK), f"{folder} ({free:.0f} GiB free)"))
+    return found

@@ -1,0 +1,123 @@
+"""Run parameterized notebooks: through papermill, or their cells alone where Jupyter is not installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mglib import paths
+from mglib.errors import MglibError, unknown
+from mglib.report import parameters
+from mglib.report.parameters import check, parameters_of
+
+PROFILES = ("quick", "laptop", "reference")
+_stopped = False
+
+
+def notebooks() -> dict[str, str]:
+    """Name -> question (the first heading) of every notebook."""
+    found = {}
+    for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb")):
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        found[path.stem] = "".join(first).strip().splitlines()[0].lstrip("# ")
+    return found
+
+
+def find_notebook(name: str) -> Path:
+    """The notebook of a path or a bare name such as 20_weak_generalization; MglibError if there is none."""
+    given = Path(name)
+    if given.suffix == ".ipynb" and given.exists():
+        return given
+    known = notebooks()
+    if given.stem not in known:
+        raise unknown("notebook", given.stem if given.suffix == ".ipynb" else name, known)
+    return paths.ROOT / "notebooks" / f"{given.stem}.ipynb"
+
+
+def stop_if_sharded(shard: str) -> None:
+    """With a shard set, skip the cells that follow: only the unsharded run collects and plots."""
+    global _stopped
+    if not shard:
+        return
+    print(f"Shard {shard} is done; the run without a shard collects, plots and answers.")
+    if parameters.running is not None:
+        _stopped = True
+        return
+    from IPython import get_ipython
+
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is not None:
+        shell.input_transformers_post.append(lambda lines: [])
+
+
+def _injected(given: Mapping[str, Any]) -> str:
+    return "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in given.items())
+
+
+def run_cells(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Execute a notebook's code cells in this process, without Jupyter; return their namespace."""
+    global _stopped
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    parameters.running, _stopped = [], False
+    try:
+        for number, cell in enumerate(cells):
+            if cell["cell_type"] != "code" or _stopped:
+                continue
+            sources = ["".join(cell["source"])]
+            if "parameters" in cell["metadata"].get("tags", []) and given:
+                sources.append(_injected(given))
+            for source in sources:
+                parameters.running.append(source)
+                exec(compile(source, f"{notebook.name}[{number}]", "exec"), namespace)
+    finally:
+        parameters.running = None
+    return namespace
+
+
+def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> Path:
+    """Execute a notebook with papermill and keep the executed copy at `executed`.
+
+    The copy grows cell by cell under `_report/log/` and moves only when the run succeeded, so that
+    a failed run leaves its traceback there. Raises MglibError naming the cell that failed.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    log = paths.report() / "log" / executed.name
+    log.parent.mkdir(parents=True, exist_ok=True)
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    # The kernel inherits this: progress as plain lines, which papermill passes on as they come.
+    os.environ["MGLIB_BATCH"] = "1"
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(log), parameters=dict(given), cwd=str(paths.ROOT),
+            kernel_name="python3", progress_bar=False, stderr_file=sys.stderr)
+    except PapermillExecutionError as error:
+        what = error.evalue if error.ename == "MglibError" else f"{error.ename}: {error.evalue}"
+        raise MglibError(f"{notebook.name}: {what} (in cell {error.exec_count}; the executed copy with "
+                         f"its traceback is {log})") from error
+    finally:
+        del os.environ["MGLIB_BATCH"]
+    shutil.copyfile(log, executed.with_suffix(".tmp"))
+    executed.with_suffix(".tmp").replace(executed)
+    return executed
+
+
+def run_notebook(notebook: Path, given: Mapping[str, Any], plain: bool = False) -> Path | None:
+    """Check the parameters, then run a notebook; `plain` runs its cells without Jupyter.
+
+    Returns the executed copy (None if plain). Raises MglibError for unknown or mistyped parameters
+    before anything starts.
+    """
+    check(given, parameters_of(notebook), notebook.stem)
+    if plain:
+        run_cells(notebook, given)
+        return None
+    folder = paths.report() / str(given.get("profile", "quick"))
+    return run_papermill(notebook, given, folder / "notebooks" / notebook.name)

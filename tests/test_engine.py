@@ -1,0 +1,221 @@
+"""The engine's promises: company changes nothing, divergence stays alone, what is done is kept."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+import pytest
+import torch
+from made_up import MODALITIES, make_bank, make_trial, values_of
+
+from mglib.errors import MglibError
+from mglib.trials import run
+from mglib.trials.engine import build, measure, train
+from mglib.trials.run import choose_device, cut, in_shard, run_trials
+from mglib.trials.sampling import BLOCK, minibatches
+from mglib.trials.trial import make_trials
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("algorithm", ["erm", "concat"])
+def test_a_trial_alone_and_in_a_stack_of_64_is_bit_identical(algorithm):
+    bank = make_bank()
+    trials = [make_trial(algorithm, seed=s, split_seed=s % 2, lr=1e-3 * (1 + s), every=10)
+              for s in range(64)]
+    together = train(trials, bank)
+    for index in (0, 37, 63):
+        alone = train([trials[index]], bank)
+        assert values_of(alone, trials[index].key) == values_of(together, trials[index].key)
+
+
+def test_weights_alone_and_in_a_stack_are_bit_identical(monkeypatch):
+    kept = []
+    monkeypatch.setattr("mglib.trials.engine.measure", lambda model, bank, trials: (
+        kept.append([p.detach().clone() for p in model.parameters()]), measure(model, bank, trials))[1])
+    bank = make_bank(width=64)
+    trials = [make_trial(seed=s, steps=30, batch_size=32) for s in range(64)]
+    train(trials, bank)
+    train([trials[41]], bank)
+    together, alone = kept
+    assert all(torch.equal(a[41], b[0]) for a, b in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize(("lr", "status"), [(1e6, "ok"), (1e30, "diverged")])
+def test_a_wild_learning_rate_harms_no_other_trial(lr, status):
+    bank = make_bank()
+    sound = [make_trial(seed=s, steps=60) for s in range(3)]
+    wild = make_trial(seed=3, steps=60, lr=lr)
+    quiet = train(sound, bank)
+    loud = train([sound[0], wild, *sound[1:]], bank)
+    for trial in sound:
+        assert values_of(quiet, trial.key) == values_of(loud, trial.key)
+    own = [r for r in loud if r["key"] == wild.key]
+    assert {r["status"] for r in own} == {status}
+    assert all((r["value"] is None) == (status == "diverged") for r in own)
+
+
+def test_aligned_batches_hold_the_same_instances_and_others_do_not():
+    bank = make_bank()
+    trials = [make_trial(seed=s) for s in range(2)]
+    pools = [bank.splits[t.split_seed]["train"] for t in trials]
+    aligned = next(iter(minibatches(trials, pools, 3, 8, 5, aligned=True)))
+    free = next(iter(minibatches(trials, pools, 3, 8, 5, aligned=False)))
+    assert aligned.shape == free.shape == (2, 3, 8)
+    assert (aligned == aligned[:, :1]).all()
+    assert not (free == free[:, :1]).all()
+    assert set(free.flatten().tolist()) <= set(pools[0].tolist())
+
+
+def test_minibatches_can_start_anywhere():
+    bank = make_bank()
+    trials = [make_trial(steps=2 * BLOCK + 7)]
+    pools = [bank.splits[0]["train"]]
+    whole = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False))
+    rest = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False, start=BLOCK + 50))
+    assert len(whole) == 2 * BLOCK + 7
+    assert all(torch.equal(a, b) for a, b in zip(whole[BLOCK + 50:], rest, strict=True))
+
+
+def test_binding_instances_are_neither_trained_on_nor_evaluated():
+    bank = make_bank()
+    poisoned = make_bank()
+    poisoned.values[:, poisoned.splits[0]["binding"]] = float("nan")
+    trial = make_trial()
+    model = build([trial], bank)
+    index = torch.cat(list(minibatches([trial], [bank.splits[0]["train"]], 3, 8, 50, aligned=False)))
+    assert not set(index.flatten().tolist()) & set(bank.splits[0]["binding"].tolist())
+    rows = measure(model, poisoned, [trial])[0]
+    assert {r["split"] for r in rows} == {"train", "validation", "test"}
+
+
+def test_accuracy_equals_a_slow_count():
+    bank = make_bank()
+    trial = make_trial(steps=5)
+    model = build([trial], bank)
+    rows = {(r["modality"], r["split"], r["metric"]): r["value"] for r in measure(model, bank, [trial])[0]}
+    with torch.no_grad():
+        for number, modality in enumerate(MODALITIES):
+            for split in ("validation", "test"):
+                index = bank.splits[0][split].tolist()
+                hits = {c: [] for c in range(bank.classes)}
+                for i in index:
+                    guess = int(model.predict(bank.values[number][None, i:i + 1])[0, 0].argmax())
+                    hits[int(bank.labels[i])].append(guess == int(bank.labels[i]))
+                everything = [h for own in hits.values() for h in own]
+                recall = [sum(own) / len(own) for own in hits.values() if own]
+                assert rows[modality, split, "accuracy"] == pytest.approx(
+                    sum(everything) / len(everything))
+                assert rows[modality, split, "balanced_accuracy"] == pytest.approx(
+                    sum(recall) / len(recall))
+
+
+@pytest.fixture
+def made_up_run(tmp_path, monkeypatch):
+    """run_trials on the made-up world, in this process, with its rows in a folder of the test."""
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
+    bank = make_bank()
+    monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
+    trained = []
+    monkeypatch.setattr(run, "train", lambda trials, bank, tick: (
+        trained.extend(t.key for t in trials), train(trials, bank, tick))[1])
+
+    def start(trials, **options):
+        trained.clear()
+        return run_trials("made_up", "test", trials, profile="quick", device="cpu", workers=1, **options)
+
+    start.trained = trained
+    return start
+
+
+def test_only_what_has_no_rows_is_trained_and_the_rows_are_the_same(made_up_run, tmp_path):
+    trials = [make_trial(seed=s) for s in range(12)]
+    first = made_up_run(trials[:5])
+    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[:5])
+    both = made_up_run(trials)
+    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[5:])
+    assert made_up_run(trials).equals(both) and not made_up_run.trained
+    kept = both.filter(pc.is_in(both["key"], first["key"]))
+    assert kept.sort_by([("key", "ascending")]).equals(first.sort_by([("key", "ascending")]))
+    for part in (tmp_path / "made_up").glob("*.parquet"):
+        part.unlink()
+    again = made_up_run(trials)
+    order = [(name, "ascending") for name in ("key", "step", "modality", "split", "metric")]
+    assert again.sort_by(order).equals(both.sort_by(order))
+
+
+def test_an_interrupted_run_keeps_finished_chunks(made_up_run, monkeypatch):
+    trials = [make_trial(seed=s) for s in range(10)]
+    monkeypatch.setitem(run.STACK, "cpu", 4)
+    finished = []
+
+    def stop_at_the_second(chunk, tick, original=run.train_chunk):
+        if finished:
+            raise KeyboardInterrupt
+        original(chunk, tick)
+        finished.append(chunk)
+
+    monkeypatch.setattr(run, "train_chunk", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        made_up_run(trials)
+    monkeypatch.undo()
+    assert len(finished[0].trials) == 4
+
+
+def test_shards_cover_every_trial_once(made_up_run):
+    trials = [make_trial(seed=s, steps=1) for s in range(20)]
+    parts = [made_up_run(trials, shard=f"{k}/3") for k in (1, 2, 3)]
+    keys = [set(pc.unique(p["key"]).to_pylist()) for p in parts]
+    assert set().union(*keys) == {t.key for t in trials} and sum(map(len, keys)) == 20
+    made_up_run(trials)
+    assert not made_up_run.trained
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
+def test_a_bad_shard_is_refused(shard):
+    with pytest.raises(MglibError, match="k/K"):
+        in_shard("00", shard)
+
+
+def test_a_device_that_does_not_exist_is_refused():
+    with pytest.raises(MglibError, match="known: auto, cpu, cuda"):
+        choose_device("gpu")
+
+
+def test_stacks_never_mix_shapes():
+    trials = [make_trial("erm"), make_trial("concat"), make_trial("erm", train=("art",)),
+              make_trial("erm", batch_size=16), make_trial("erm", seed=1)]
+    chunks = cut(trials, 8, 1)
+    assert sorted(len(c) for c in chunks) == [1, 1, 1, 2]
+    assert all(len({t.stack for t in c}) == 1 for c in chunks)
+
+
+def test_the_key_is_the_question_and_nothing_else():
+    ask = {"dataset": "emoji_concepts", "perceptor": "bound", "algorithm": "erm", "train": [MODALITIES[:3]],
+           "evaluate": MODALITIES, "seeds": [0], "split_seeds": [0], "steps": 10, "every": 5}
+    key = make_trials(**ask)[0].key
+    assert key == make_trials(**ask)[0].key and len(key) == 16
+    for change in ({"seeds": [1]}, {"split_seeds": [1]}, {"steps": 11}, {"algorithm": "concat"},
+                   {"train": [MODALITIES[1:]]}, {"draws": [1]}, {"fixed": {"lr": 1e-3}}):
+        assert make_trials(**{**ask, **change})[0].key != key
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"dataset": "emoji_concept"}, "did you mean 'emoji_concepts'"),
+    ({"perceptor": "bond"}, "did you mean 'bound'"),
+    ({"algorithm": "ermm"}, "did you mean 'erm'"),
+    ({"train": [("art", "txt")]}, "did you mean 'text'"),
+    ({"train": [("art", "art")]}, "repeated"),
+    ({"variant": "as_publishd"}, "no variant of erm"),
+    ({"steps": 0}, "at least 1"),
+])
+def test_bad_questions_are_refused(change, message):
+    ask = {"dataset": "emoji_concepts", "perceptor": "bound", "algorithm": "erm", "train": [MODALITIES[:3]],
+           "evaluate": MODALITIES, "seeds": [0], "split_seeds": [0], "steps": 10, "every": 5}
+    with pytest.raises(MglibError, match=message):
+        make_trials(**{**ask, **change})

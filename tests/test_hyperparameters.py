@@ -1,0 +1,38 @@
+"""Seeds and draws against DomainBed's rules (published test vectors of ModalBed's code)."""
+
+from __future__ import annotations
+
+import pytest
+
+from mglib.errors import MglibError
+from mglib.registry import algorithms
+from mglib.trials.hyperparameters import draw_hparams, seed_hash
+
+
+@pytest.mark.parametrize(("parts", "seed"), [
+    ((0, 0), 894182419), ((0, 1), 1514274641), ((0, 2), 1325548499), ((1, 2), 1981683110)])
+def test_seed_hash(parts, seed):
+    assert seed_hash(*parts) == seed
+
+
+def test_random_draw_of_erm():
+    values = draw_hparams(algorithms.get("erm").search, 1, 0)
+    assert values["lr"] == 2.7028930742148706e-05
+    assert values["weight_decay"] == pytest.approx(4.4832883881609976e-04, rel=1e-12)
+    assert values["batch_size"] == 39
+
+
+def test_draw_zero_is_the_defaults_and_fixed_values_replace():
+    search = algorithms.get("erm").search
+    assert draw_hparams(search, 0, 5) == {"lr": 5e-5, "weight_decay": 0.0, "batch_size": 32}
+    assert draw_hparams(search, 3, 0, {"lr": 0.5})["lr"] == 0.5
+    unmoved = draw_hparams(search, 3, 0, {"lr": 0.5})["weight_decay"]
+    assert unmoved == draw_hparams(search, 3, 0)["weight_decay"]
+
+
+def test_unknown_names_and_negative_draws_are_refused():
+    search = algorithms.get("erm").search
+    with pytest.raises(MglibError, match="did you mean 'weight_decay'"):
+        draw_hparams(search, 0, 0, {"weight_decai": 1})
+    with pytest.raises(MglibError, match="negative"):
+        draw_hparams(search, -1, 0)
