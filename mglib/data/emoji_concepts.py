@@ -141,7 +141,8 @@ class EmojiConcepts(Dataset):
         "art": "CC-BY-4.0 (Twemoji, Twitter, Inc. and other contributors)",
         "glyph": "OFL-1.1 (Noto Emoji, The Noto Project Authors)",
         "speech": "synthesised from the names with espeak-ng (GPL-3.0-or-later, used as a tool)",
-        "text": "Unicode-3.0 (CLDR short names)",
+        **dict.fromkeys(("text", *(f"text_{language}" for language in LANGUAGES)),
+                        "Unicode-3.0 (CLDR short names)"),
     }
     sources = ("Twemoji 15", "Noto Emoji", "Unicode CLDR", "espeak-ng 1.52")
     CARRIERS = (CATALOGUE, NAMES, ART, FONT, ESPEAK)
