@@ -6,6 +6,7 @@ returns at once.
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import hashlib
 import json
@@ -15,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 14))  # from, below
@@ -35,8 +37,8 @@ def say(text: str) -> None:
     print(f"set-up: {text}", file=sys.stderr, flush=True)
 
 
-def check_python(version: tuple[int, ...], modules: tuple[str, ...] = ("venv", "ensurepip")) -> None:
-    """Raise SetupError for a Python out of bounds or without the modules that make environments."""
+def check_python(version: tuple[int, ...], modules: Sequence[str] = ("venv", "ensurepip")) -> None:
+    """Raise SetupError for a Python out of bounds or without what makes virtual environments."""
     low, high = PYTHONS
     found = ".".join(map(str, version[:2]))
     if not low <= version[:2] < high:
@@ -78,8 +80,8 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def cuda_urls(report: dict) -> list[str]:
-    """What a `pip install --report` would download, if it is a CUDA build of torch; else nothing."""
+def cuda_urls(report: dict[str, Any]) -> list[str]:
+    """The addresses in a report of `pip install`, if it would take a CUDA build; else nothing."""
     items = report["install"]
     cuda = any(item["metadata"]["name"].lower().startswith(CUDA_PREFIXES)
                or "+cu" in item["metadata"]["version"] for item in items)
@@ -99,7 +101,7 @@ def download_size(urls: list[str]) -> int | None:
     return total
 
 
-def cuda_warning(report: dict) -> str | None:
+def cuda_warning(report: dict[str, Any]) -> str | None:
     """The line that announces a CUDA download and its size, or None for a CPU build."""
     urls = cuda_urls(report)
     if not urls:
@@ -120,7 +122,10 @@ def torch_of(python: Path | str) -> tuple[str, str] | None:
     """Version and file of the torch that this interpreter imports, or None."""
     code = "import torch; print(torch.__version__); print(torch.__file__)"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, env=clean())
-    return tuple(found.stdout.split("\n")[-3:-1]) if found.returncode == 0 else None
+    if found.returncode:
+        return None
+    version, file = found.stdout.splitlines()[-2:]
+    return version, file
 
 
 def usable(torch: tuple[str, str] | None) -> bool:
@@ -140,8 +145,8 @@ def repair(packages: Path) -> list[str]:
     broken = []
     for info in sorted(packages.glob("*.dist-info")):
         record = info / "RECORD"
-        files = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
-        names = [line.rsplit(",", 2)[0].strip('"') for line in files]
+        lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+        names = [line[0] for line in csv.reader(lines) if not line[0].endswith(".pyc")]
         if not names or not all((packages / name).exists() for name in names):
             shutil.rmtree(info)
             broken.append(info.name.partition("-")[0])
@@ -153,6 +158,7 @@ class Setup:
 
     def __init__(self, root: Path = ROOT):
         self.root = root
+        self.base = Path(sys.executable).resolve()  # a virtual environment has no heirs
         self.venv = root / ".venv"
         self.python = self.venv / "bin" / "python"
         self.stamp = self.venv / "mglib-setup.json"
@@ -172,7 +178,7 @@ class Setup:
         except OSError:
             return False
 
-    def read_stamp(self) -> dict:
+    def read_stamp(self) -> dict[str, Any]:
         """What the last whole installation wrote, or nothing."""
         try:
             found = json.loads(self.stamp.read_text(encoding="utf-8"))
@@ -223,11 +229,11 @@ class Setup:
 
     def make_venv(self) -> None:
         """Create `.venv`, or keep the one that works with this Python and place."""
-        base_torch = usable(torch_of(sys.executable))
-        want = f"include-system-site-packages = {str(base_torch).lower()}"
+        shared = ["--system-site-packages"] if usable(torch_of(self.base)) else []
+        command: list[str | Path] = [self.base, "-m", "venv", *shared, self.venv]
         config = self.venv / "pyvenv.cfg"
-        whole = (config.is_file() and want in config.read_text(encoding="utf-8")
-                 and self.read_stamp().get("root", str(self.root)) == str(self.root)
+        line = f"command = {' '.join(map(str, command))}\n"
+        whole = (config.is_file() and line in config.read_text(encoding="utf-8")
                  and self.packages.is_dir() and self.runs("-m", "pip", "--version"))
         self.stamp.unlink(missing_ok=True)
         if whole:
@@ -239,8 +245,7 @@ class Setup:
             say(".venv is not usable and is made anew")
             shutil.rmtree(self.venv)
         self.venv.mkdir()
-        shared = ["--system-site-packages"] if base_torch else []
-        self.step("virtual environment .venv", [sys.executable, "-m", "venv", *shared, self.venv],
+        self.step("virtual environment .venv", command,
                   f"on Debian install the package python3.{sys.version_info[1]}-venv")
 
     def install_locked(self) -> None:
@@ -274,9 +279,10 @@ class Setup:
         """Ask pip what it would take, without downloading it; the warning to print, if any."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
+            # fast-deps reads the metadata of wheels where the index does not serve it apart.
             asked = subprocess.run([self.python, "-m", "pip", "install", "--dry-run", "--quiet",
-                                    "--report", report, *arguments], capture_output=True,
-                                   env=clean(), stdin=subprocess.DEVNULL)
+                                    "--use-feature=fast-deps", "--report", report, *arguments],
+                                   capture_output=True, env=clean(), stdin=subprocess.DEVNULL)
             if asked.returncode:
                 return None  # the installation itself fails next, and says why
             return cuda_warning(json.loads(report.read_text(encoding="utf-8")))
@@ -289,7 +295,7 @@ class Setup:
         self.pip("mglib", "--no-deps", "--no-build-isolation", "--no-index", "-e", self.root,
                  hint="check pyproject.toml")
         paths = [torch, self.venv / "bin" / "mglib", *self.packages.glob("*.dist-info/RECORD")]
-        content = {"key": self.key, "root": str(self.root), "paths": [str(path) for path in paths]}
+        content = {"key": self.key, "paths": [str(path) for path in paths]}
         fresh = self.stamp.with_suffix(".tmp")
         fresh.write_text(json.dumps(content), encoding="utf-8")
         fresh.replace(self.stamp)
@@ -299,7 +305,7 @@ def main() -> int:
     """Make the environment if it is not there; the exit status."""
     folder = os.open(ROOT, os.O_RDONLY)
     try:
-        check_python(sys.version_info)
+        check_python(tuple(sys.version_info[:2]))
         fcntl.flock(folder, fcntl.LOCK_EX)  # two makes at once: the second waits, then is done
         setup = Setup()
         if not setup.ready():
