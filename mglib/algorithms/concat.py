@@ -24,6 +24,7 @@ class Concat(Algorithm):
     One unseen modality is copied into every slot for prediction, as ModalBed publishes it.
     """
 
+    title: ClassVar[str] = "Concat"
     aligned: ClassVar[bool] = True
     search: ClassVar[Mapping[str, Hyperparameter]] = {
         **COMMON_SEARCH,

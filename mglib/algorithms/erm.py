@@ -7,6 +7,7 @@ Vapnik (1998), in the form of DomainBed (https://arxiv.org/abs/2007.01434) and M
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from mglib.trials.networks import StackedLinear, Streams, featurizer
 @algorithms.register("erm")
 class ERM(Algorithm):
     """Mean cross-entropy over M x B rows; the classifier sees one modality at a time."""
+
+    title: ClassVar[str] = "ERM"
 
     def __init__(self, task: Task, hparams: Mapping[str, Tensor], streams: Streams, variant: str):
         super().__init__(task, hparams, streams, variant)

@@ -17,6 +17,7 @@ from mglib.trials.networks import Streams
 class Majority(Algorithm):
     """Predicts the most frequent class of the training split whatever it sees; has no parameters."""
 
+    title: ClassVar[str] = "Majority class"
     learns: ClassVar[bool] = False
     search: ClassVar[Mapping[str, Hyperparameter]] = {}
 

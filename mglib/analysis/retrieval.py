@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from mglib.data.splits import split_indices
 from mglib.errors import MglibError
+from mglib.features import load_features
+from mglib.registry import datasets
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIE = 1e-12  # equal rows may differ by a few roundings when multiplied in blocks
 
@@ -31,3 +40,30 @@ def recall_at_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     own = np.diagonal(likeness)[:, None]
     rank = (likeness >= own - TIE).sum(axis=1)
     return float((rank <= k).mean())
+
+
+def retrieval_table(dataset: str, split_seeds: Iterable[int], k: int = 10) -> pd.DataFrame:
+    """Recall@k of every core modality against the anchor on the test pairs, bound and frozen.
+
+    Columns modality, split_seed, chance, frozen, bound; frozen is null where the two modalities'
+    own spaces have different widths, so that no cosine between them exists.
+    """
+    import pandas as pd
+
+    data = datasets.get(dataset)
+    found = []
+    for split_seed in split_seeds:
+        spaces = {
+            perceptor: {m: load_features(dataset, perceptor, m, split_seed) for m in data.core}
+            for perceptor in ("frozen", "bound")}
+        test = split_indices(spaces["bound"][data.anchor].groups, split_seed)["test"]
+        for modality in data.core:
+            if modality == data.anchor:
+                continue
+            row: dict[str, object] = {"modality": modality, "split_seed": split_seed, "chance": k / len(test)}
+            for perceptor, features in spaces.items():
+                queries, gallery = features[modality].values[test], features[data.anchor].values[test]
+                row[perceptor] = (recall_at_k(queries, gallery, k)
+                                  if queries.shape == gallery.shape else None)
+            found.append(row)
+    return pd.DataFrame(found)

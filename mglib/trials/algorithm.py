@@ -50,6 +50,7 @@ class Algorithm(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     version: ClassVar[int] = 1
     variants: ClassVar[tuple[str, ...]] = ("corrected",)
     aligned: ClassVar[bool] = False

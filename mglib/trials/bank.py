@@ -41,13 +41,13 @@ def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> Fe
     are not finite.
     """
     first = trials[0]
-    per_split = perceptors.get(first.perceptor).per_split
+    fitted = perceptors.get(first.perceptor).fitted
     split_seeds = sorted({t.split_seed for t in trials})
     modalities = sorted({m for t in trials for m in (*t.train, *t.evaluate)})
     loaded, block, sets = [], {}, {}
     for modality in modalities:
         for split_seed in split_seeds:
-            name = (modality, split_seed if per_split else None)
+            name = (modality, split_seed if fitted else None)
             if name not in sets:
                 sets[name] = len(loaded)
                 loaded.append(load_features(first.dataset, first.perceptor, *name))
