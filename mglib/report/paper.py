@@ -1,0 +1,123 @@
+"""The paper: its text and what was measured brought together, checked and rendered."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mglib import paths
+from mglib.errors import MglibError
+from mglib.report import lint
+from mglib.report.render import To, render
+from mglib.report.source import Missing
+
+TEXT = ("paper.qmd", "references.bib", "_quarto.yml")
+MATERIAL = {"figures": "*.svg", "tables": "*.md"}
+
+
+def _merge(into: dict[str, Any], new: dict[str, Any], file: str, owners: dict[str, str],
+           prefix: str = "") -> None:
+    for key, value in new.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(into.setdefault(key, {}), dict):
+            _merge(into[key], value, file, owners, f"{name}.")
+        elif name in owners or into.get(key):
+            other = next(owners[n] for n in owners if n == name or n.startswith(f"{name}.")
+                         or name.startswith(f"{n}."))
+            raise MglibError(f"the number '{name}' is written by two notebooks: {other}, {file}")
+        elif not isinstance(value, str):
+            raise MglibError(f"{file}: the number '{name}' is {value!r}; write it as a string, "
+                             "rounded as it is to be read")
+        else:
+            into[key], owners[name] = value, file
+
+
+def variables(folder: Path) -> dict[str, Any]:
+    """All numbers that notebooks wrote into `folder` as `*.json`, in one tree of strings.
+
+    Raises MglibError for a value that is not a string and for a name that two files claim.
+    """
+    merged: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.stem.endswith(".json"):  # the record of a file stands beside it
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise MglibError(f"{path.name}:{error.lineno}: not valid JSON: {error.msg}") from error
+        if not isinstance(content, dict):
+            raise MglibError(f"{path.name}: expected an object of named numbers")
+        _merge(merged, content, path.name, owners)
+    return merged
+
+
+def assemble(root: Path, material: Path, source: Path) -> Path:
+    """Bring text, figures, tables and numbers into the folder `source`; return its paper.qmd."""
+    import yaml
+
+    source.mkdir(parents=True)
+    for name in TEXT:
+        if not (root / name).is_file():
+            raise MglibError(f"no {name} in {root}")
+        shutil.copyfile(root / name, source / name)
+    for folder, pattern in MATERIAL.items():
+        (source / folder).mkdir()
+        for path in sorted((material / folder).glob(pattern)):
+            shutil.copyfile(path, source / folder / path.name)
+    numbers = yaml.safe_dump(variables(material / "numbers"), allow_unicode=True, width=10_000)
+    (source / "_variables.yml").write_text(numbers, encoding="utf-8")
+    return source / "paper.qmd"
+
+
+def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = None,
+                material: Path | None = None) -> list[Path]:
+    """Assemble, check and render the paper into the report folder; return what was written.
+
+    `material` holds the figures, tables and numbers (else the report folder does). Raises
+    MglibError with file and line; an earlier good report then stays as it was.
+    """
+    report = report or paths.report()
+    material = material or report
+    report.mkdir(parents=True, exist_ok=True)
+    # Two formats may be built at once: each assembles its own copy, the last one stays.
+    with tempfile.TemporaryDirectory(dir=report, prefix=".source-") as scratch:
+        document = assemble(root, material, Path(scratch) / "source")
+        try:
+            lint.check(document)
+            return render(document, report / "paper", to)
+        except Missing as error:
+            written = any((material / "numbers").glob("*.json"))
+            state = "" if written else f"; {material / 'numbers'} holds no numbers yet"
+            raise MglibError(f"{error}{state}; `mglib paper` makes what is missing") from error
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(report / "source", ignore_errors=True)
+                document.parent.rename(report / "source")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render as the command line asks; returns 0, or 2 after one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m mglib.report.paper", description=__doc__)
+    parser.add_argument("--to", default="all", help="html, pdf or all (default)")
+    parser.add_argument("--profile", help="take what _report/PROFILE holds, not _report itself")
+    chosen = parser.parse_args(arguments)
+    try:
+        material = paths.report() / chosen.profile if chosen.profile else None
+        for path in build_paper(chosen.to, material=material):
+            print(path)
+    except MglibError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

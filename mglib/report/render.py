@@ -1,0 +1,137 @@
+"""From a Quarto document to one HTML file and one PDF, with pandoc and Typst from wheels."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import html
+import json
+import mimetypes
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Literal, cast
+from urllib.parse import unquote
+
+from mglib.errors import MglibError, unknown
+from mglib.paths import replace
+from mglib.report.source import Document, Missing
+
+HERE = Path(__file__).resolve().parent
+# Typst sets the PDF in the fonts of its wheel, to give the same pages everywhere; these have the
+# Latin, Greek and Cyrillic letters and those of mathematics, and no emoji.
+UNPRINTABLE = re.compile(r"[^\W\d_\u0000-\u058f\u1d00-\u2c5f\ufb00-\ufb06\U0001d400-\U0001d7ff]"
+                         r"|[\U0001f000-\U0001fbff]")
+To = Literal["html", "pdf", "all"]
+
+
+def pandoc(text: str, folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
+    """Run pandoc on `text` inside `folder`: exit status, output, lines of warnings and errors."""
+    import pypandoc
+
+    done = subprocess.run([pypandoc.get_pandoc_path(), "--fail-if-warnings", *arguments],
+                          input=text, cwd=folder, capture_output=True, encoding="utf-8")
+    return done.returncode, done.stdout, done.stderr.splitlines()
+
+
+def embed(page: str, folder: Path) -> str:
+    """The page with the images it names put into it."""
+
+    def data(found: re.Match[str]) -> str:
+        path = folder / unquote(html.unescape(found[2]))
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return f"{found[1]}data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}\""
+
+    return re.sub(r'(<img[^>]*?\ssrc=")(?!data:)([^"]+)"', data, page)
+
+
+def _complaint(document: Document, lines: list[str]) -> MglibError:
+    found: list[MglibError] = []
+    for line in lines:
+        if line.startswith("PROBLEM\t"):
+            needle, nth, kind, text, known = line.split("\t")[1:]
+            names = known.split()
+            if kind == "figure file":
+                folder = (document.folder / text).parent
+                names = [p.relative_to(document.folder).as_posix() for p in folder.glob("*.*")]
+            message = str(unknown(kind, text, names)) if kind else text
+            error = Missing if kind == "figure file" else MglibError
+            found.append(error(f"{document.place(needle, int(nth))}: {message}"))
+    if not found:
+        text = " ".join(line.strip() for line in lines) or "pandoc failed"
+        text = re.sub(r"^\[WARNING\] | Failing because there were warnings\.$", "", text)
+        math = re.search(r"TeX math '?(.*?)'?, rendering", text)
+        return MglibError(f"{document.place(math[1] if math else text)}: {text}")
+    if len(found) == 1:
+        return found[0]
+    return type(found[0])(f"{found[0]} (and {len(found) - 1} more)")
+
+
+def _convert(document: Document, to: str, template: str, *more: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        metadata = Path(folder) / "metadata.json"
+        meta = {key: value for key, value in document.meta.items() if key != "toc"}
+        metadata.write_text(json.dumps({"lang": "en", "link-citations": True, **meta},
+                                       default=str), encoding="utf-8")
+        status, text, lines = pandoc(
+            "\n".join(line.text for line in document.lines) + "\n", document.folder,
+            "--from=markdown", f"--to={to}", f"--template={HERE / template}", "--standalone",
+            f"--metadata-file={metadata}", f"--lua-filter={HERE / 'filter.lua'}", "--citeproc",
+            "--mathml", "--wrap=none", *(["--toc"] if document.meta.get("toc") else []),
+            f"--toc-depth={document.meta.get('toc-depth', 3)}",
+            *more)
+    if status:
+        raise _complaint(document, lines)
+    return text
+
+
+def page(document: Document) -> str:
+    """The document as one HTML page that loads nothing from elsewhere."""
+    return embed(_convert(document, "html5", "paper.html"), document.folder)
+
+
+def pdf(document: Document) -> bytes:
+    """The document as an A4 PDF, byte for byte the same from the same source."""
+    import typst
+
+    day = datetime.datetime.fromisoformat(document.meta.get("day", "2000-01-01"))
+    names = [author["name"] for author in document.meta["author"]]
+    quoted = "".join(json.dumps(name, ensure_ascii=False) + ", " for name in names)
+    running = names[0] + (" et al." if len(names) > 2 else "") if names else ""
+    if len(names) == 2:
+        running = " and ".join(names)
+    text = _convert(document, "typst", "paper.typ", "--syntax-highlighting=idiomatic",
+                    f"--variable=names:{quoted}", f"--variable=running:{running}",
+                    f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}")
+    if letter := UNPRINTABLE.search(text):
+        raise MglibError(f"{document.place(letter[0])}: the fonts of the PDF have no '{letter[0]}'; "
+                         "show it in a figure, or in HTML only with content-visible")
+    try:
+        compiler = typst.Compiler(text.encode(), root=document.folder.resolve(),
+                                  ignore_system_fonts=True)
+        data, warnings = compiler.compile_with_warnings(
+            format="pdf", timestamp=day.replace(tzinfo=datetime.UTC))
+    except typst.TypstError as error:
+        raise MglibError(f"Typst: {error.message}") from error
+    if warnings:
+        raise MglibError(f"Typst warns: {warnings[0].message}")
+    return cast(bytes, data)
+
+
+def render(source: Path, output: Path, to: To = "all") -> list[Path]:
+    """Render a `.qmd` file to `output` with suffix .html, .pdf or both, all or none of them.
+
+    Raises MglibError with file and line; what was rendered before then stays as it was.
+    """
+    if to not in ("html", "pdf", "all"):
+        raise unknown("format", to, ("html", "pdf", "all"))
+    document = Document(source)
+    made: dict[Path, bytes | str] = {}
+    if to != "pdf":
+        made[output.with_suffix(".html")] = page(document)
+    if to != "html":
+        made[output.with_suffix(".pdf")] = pdf(document)
+    for path, data in made.items():
+        replace(path, data)
+    return list(made)
