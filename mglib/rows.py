@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -78,3 +79,13 @@ def read_rows(experiment: str, keys: Collection[str] | None = None) -> pa.Table:
             table = table.filter(pc.is_in(table["key"], pa.array(sorted(wanted), pa.string())))
         tables.append(table)
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def read_records(experiment: str, keys: Collection[str]) -> list[dict[str, Any]]:
+    """The records of the fresh parts that hold at least one of the keys."""
+    records = []
+    for part in sorted((paths.rows() / experiment).glob("*.parquet")):
+        record = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        if set(record.get("keys", ())) & set(keys):
+            records.append(record)
+    return records

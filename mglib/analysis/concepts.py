@@ -59,3 +59,21 @@ def split_sizes(dataset: str, splits: int) -> pd.DataFrame:
         "groups": round(float(np.mean([len(set(groups[f[part]])) for f in found]))),
         "share of instances": f"{np.mean([len(f[part]) for f in found]) / len(groups):.2f}",
     } for part in found[0]])
+
+
+def data_numbers(dataset: str) -> dict[str, str]:
+    """Counts that a text on the dataset prints, formatted: concepts, classes, subgroups, groups, ..."""
+    data = datasets.get(dataset)
+    first = load_features(dataset, "raw", data.core[0])
+    names = first.card["class_names"]
+    sounds = [load_features(dataset, "raw", m) for m in data.core if data.kinds[m] == "audio"]
+    takes, samples = sounds[0].values.shape[1:] if sounds else (0, 0)
+    return {
+        "concepts": f"{len(first.instance_ids):,}",
+        "groups": f"{len(np.unique(first.groups)):,}",
+        "classes": str(len(names["class"])),
+        "subgroups": str(len(names["subgroup"])),
+        "languages": str(sum(kind == "text" for kind in data.kinds.values())),
+        "voices": str(takes),
+        "seconds": f"{samples / (data.sample_rate or 1):g}",
+    }

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from mglib import paths
 from mglib.provenance import Record, digest, write_record
 from mglib.report.parameters import Parameters
+from mglib.rows import read_records
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from matplotlib.figure import Figure
 
 # Parameters that change where or how a notebook runs, not what it says.
@@ -57,6 +59,33 @@ class Output:
             *("| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)),
         ]
         return self._write(self.folder / "tables" / f"{name}.md", "\n".join(lines) + "\n")
+
+    def provenance(self, rows: pa.Table) -> pd.DataFrame:
+        """What made some rows, as a table of two columns: commit, versions, device, training time."""
+        import pandas as pd
+        import pyarrow.compute as pc
+
+        keys = pc.unique(rows["key"]).to_pylist()
+        here = self._record.finish()
+        records = read_records(self.notebook, keys)
+
+        def seen(name: str) -> str:
+            return ", ".join(dict.fromkeys(str(r[name]) for r in records)) or "not recorded"
+
+        dirty = here["dirty"] or any(r["dirty"] for r in records)
+        commit = (here["commit"] or "unknown")[:12] + (" with uncommitted changes" if dirty else "")
+        seconds = sum(r["wall_seconds"] for r in records)
+        versions = ", ".join(f"{name} {v}" for name, v in here["versions"].items())
+        return pd.DataFrame([
+            ("Commit", f"`{commit}`"),
+            ("Profile", self.parameters["profile"]),
+            ("Training runs", f"{len(keys):,} in {len(records)} stacks"),
+            ("Training time", f"{seconds / 60:.1f} minutes of one thread each"),
+            ("Device", seen("device")),
+            ("System", f"{here['platform']}, Python {here['python']}"),
+            ("Packages", versions),
+            ("Lock file", f"`{here['lock'][:16]}`" if here["lock"] else "none"),
+        ], columns=["What", "Value"])
 
     def numbers(self, **groups: Mapping[str, Any]) -> Path:
         """Write the values that the paper's text prints, as formatted strings by group and name."""
