@@ -47,7 +47,7 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
                               label=method if row == 0 else None)
         axes.set_yticks(range(len(modalities)), modalities)
         axes.set_ylim(len(modalities) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 100)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Accuracy on the test split of the held-out modality [%]")
         axes.set_ylabel("Held-out modality")

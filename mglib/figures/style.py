@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color: safe for the common forms of colour blindness.
 INK = "#222222"
-FAINT = "#9a9a9a"
+FAINT = "#767676"
 PALETTE = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7",
            "sky": "#56B4E9", "yellow": "#E69F00"}
 WIDTH = 6.5  # inches: the paper's text width
@@ -32,3 +37,11 @@ def style() -> Iterator[None]:
     with matplotlib.rc_context(), seaborn.axes_style("whitegrid", theme):
         matplotlib.rcParams.update(theme)
         yield
+
+
+def as_svg(figure: Figure) -> bytes:
+    """A figure as SVG, its letters as outlines; the same figure gives the same bytes."""
+    stream = io.BytesIO()
+    with style():
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglib import paths
+from mglib.figures.style import as_svg
 from mglib.provenance import Record, digest, write_record
 from mglib.report.parameters import Parameters
 from mglib.rows import read_records
@@ -44,11 +45,7 @@ class Output:
 
     def figure(self, name: str, figure: Figure) -> Path:
         """Write a figure as SVG for the paper, named without folder or ending."""
-        import io
-
-        stream = io.BytesIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-        return self._write(self.folder / "figures" / f"{name}.svg", stream.getvalue())
+        return self._write(self.folder / "figures" / f"{name}.svg", as_svg(figure))
 
     def table(self, name: str, table: pd.DataFrame, align: str) -> Path:
         """Write a table as Markdown; `align` has one letter l, c or r for each column."""

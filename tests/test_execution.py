@@ -1,0 +1,105 @@
+"""Notebooks run with their parameters, refuse wrong ones before a kernel starts, and keep tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from mglib import paths
+from mglib.errors import MglibError
+from mglib.report.execution import find_notebook, notebooks, run_cells, run_notebook
+
+CELLS = [
+    ("markdown", "# How many?", []),
+    ("code", 'profile: str = "quick"\ncount: int = 1\nshard: str = ""', ["parameters"]),
+    ("code", "from mglib.report import guard, stop_if_sharded\nP = guard()", []),
+    ("code", "trained = P.count\nstop_if_sharded(P.shard)", ["run"]),
+    ("code", "answer = 10 // P.count\nprint('answer', answer)", []),
+]
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("MGLIB_REPORT", str(tmp_path / "report"))
+    made = nbformat.v4.new_notebook(metadata={"kernelspec": {
+        "name": "python3", "display_name": "Python 3", "language": "python"}})
+    for kind, source, tags in CELLS:
+        cell = getattr(nbformat.v4, f"new_{kind}_cell")(source, metadata={"tags": tags})
+        made.cells.append(cell)
+    path = tmp_path / "count.ipynb"
+    nbformat.write(made, path)
+    return path
+
+
+def printed(executed):
+    cells = json.loads(executed.read_text())["cells"]
+    return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", []))
+
+
+def test_papermill_runs_with_parameters_and_keeps_the_copy(notebook, tmp_path):
+    executed = run_notebook(notebook, {"count": 5})
+    assert executed == tmp_path / "report" / "quick" / "notebooks" / "count.ipynb"
+    assert "answer 2" in printed(executed)
+
+
+def test_a_failing_cell_is_named_and_its_traceback_kept(notebook, tmp_path):
+    with pytest.raises(MglibError, match="count.ipynb: ZeroDivisionError") as caught:
+        run_notebook(notebook, {"count": 0})
+    log = tmp_path / "report" / "log" / "count.ipynb"
+    assert str(log) in str(caught.value) and "ZeroDivisionError" in log.read_text()
+    assert not (tmp_path / "report" / "quick" / "notebooks" / "count.ipynb").exists()
+
+
+def test_with_a_shard_the_rest_is_skipped(notebook):
+    executed = run_notebook(notebook, {"shard": "1/2"})
+    assert "Shard 1/2 is done" in printed(executed) and "answer 10" not in printed(executed)
+    space = run_cells(notebook, {"shard": "1/2"})
+    assert space["trained"] == 1 and "answer" not in space
+
+
+def test_without_jupyter_the_cells_run_alike(notebook, capsys):
+    assert run_cells(notebook, {"count": 5})["answer"] == 2
+    assert "answer 2" in capsys.readouterr().out
+    with pytest.raises(MglibError, match="did you mean 'count'"):
+        run_cells(notebook, {"cuont": 5})
+
+
+def test_wrong_parameters_are_refused_before_anything_starts(notebook, tmp_path):
+    with pytest.raises(MglibError, match="did you mean 'count'"):
+        run_notebook(notebook, {"cuont": 5})
+    with pytest.raises(MglibError, match="must be int"):
+        run_notebook(notebook, {"count": "five"})
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["-p", "stepz", "5"], "did you mean 'steps'"), (["-p", "steps", "many"], "must be int")])
+def test_bare_papermill_refuses_them_too(arguments, message, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "papermill", str(find_notebook("20_weak_generalization")),
+         str(tmp_path / "out.ipynb"), *arguments, "--cwd", str(paths.ROOT)],
+        capture_output=True, text=True, check=False)
+    assert run.returncode != 0 and message in run.stderr
+
+
+def test_every_notebook_asks_declares_guards_and_runs():
+    assert notebooks()
+    for name, question in notebooks().items():
+        cells = json.loads(find_notebook(name).read_text())["cells"]
+        assert cells[0]["cell_type"] == "markdown" and question.endswith("?"), "a question comes first"
+        code = [c for c in cells if c["cell_type"] == "code"]
+        tags = [c["metadata"].get("tags", []) for c in code]
+        assert tags[0] == ["parameters"] and "guard()" in "".join(code[1]["source"]) and tags[2] == ["run"]
+        for cell in code:
+            kept = "keep_output" in cell["metadata"].get("tags", [])
+            assert bool(cell["outputs"]) == kept, "outputs are stripped except where kept"
+            assert kept == ("#NBVAL_CHECK_OUTPUT" in "".join(cell["source"]))
+
+
+def test_an_unknown_notebook_names_the_nearest():
+    with pytest.raises(MglibError, match="did you mean '20_weak_generalization'"):
+        find_notebook("20_weak_generalisation")
