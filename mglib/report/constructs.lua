@@ -1,9 +1,10 @@
 -- The constructs that Quarto and this renderer show alike; all else is reported with its place.
 local html = FORMAT:match('html') ~= nil
-local problems = {}
+local FOREIGN = 'lst thm lem cor prp cnj def exm exr sol rem alg nte tip wrn imp cau vid'
+local problems, citable, depth = {}, pandoc.List(), 0
 
--- For render.py: what to look for in the source, which occurrence of it, and either a message or
--- an unknown name with its kind and the names that exist.
+-- For source.py: what to look for in the text, which occurrence of it, and either a message or an
+-- unknown name with its kind and the names that exist.
 local function problem(needle, text, kind, known, nth)
   local fields = {'PROBLEM', needle, nth or 1, kind or '', text, table.concat(known or {}, ' ')}
   problems[#problems + 1] = table.concat(fields, '\t'):gsub('\n', ' ') .. '\n'
@@ -13,10 +14,14 @@ local function has(list, item) return (' ' .. list .. ' '):find(' ' .. item .. '
 
 local function check(el, what, classes, attributes)
   for _, class in ipairs(el.classes) do
-    if not has(classes, class) then problem('.' .. class, what .. ' of class .' .. class .. ' is not supported') end
+    if not has(classes, class) then
+      problem('.' .. class, what .. ' of class .' .. class .. ' is not supported')
+    end
   end
   for key in pairs(el.attributes) do
-    if not has(attributes, key) then problem(key .. '=', what .. ' with ' .. key .. '= is not supported') end
+    if not has(attributes, key) then
+      problem(key .. '=', what .. ' with ' .. key .. '= is not supported')
+    end
   end
 end
 
@@ -27,9 +32,11 @@ local function conditional(el)
   local unless = el.attributes['unless-format']
   local format = unless or el.attributes['when-format'] or ''
   if format ~= 'html' and format ~= 'typst' then
-    problem('.content-', "content-visible needs when-format or unless-format with html or typst, not '" .. format .. "'")
+    problem('.content-', 'conditional content needs when-format or unless-format, html or typst')
   end
-  return (((format == 'html') == html) ~= (unless ~= nil)) == show and el.content or {}
+  local here = (format == 'html') == html
+  if unless then here = not here end
+  return here == show and el.content or {}
 end
 
 local function foreign(el)
@@ -37,12 +44,20 @@ local function foreign(el)
   problem(el.text:match('[^\n]+'), 'raw ' .. el.format .. ' is not supported: ' .. el.text:sub(1, 40))
 end
 
-local screen = {  -- first walk: afterwards nothing hidden and nothing foreign is left
+local screen = {
   traverse = 'topdown', Div = conditional, RawBlock = foreign, RawInline = foreign,
   Span = function(el)
     local kept = conditional(el)
     if not kept then check(el, 'a span', '', 'lang') end
     return kept
+  end,
+  Header = function(el)
+    check(el, 'a heading', 'unnumbered unlisted', '')
+    local text = pandoc.utils.stringify(el)
+    if el.level > depth + 1 then
+      problem(text, "the heading '" .. text .. "' skips a level (the first is #)")
+    end
+    depth = el.level
   end,
   Code = function(el) check(el, 'code', el.classes[1] or '', '') end,
   CodeBlock = function(el) check(el, 'a code block', el.classes[1] or '', '') end,
@@ -56,12 +71,33 @@ local screen = {  -- first walk: afterwards nothing hidden and nothing foreign i
     el.caption, el.attributes['fig-alt'] = {pandoc.Str(alt)}, nil
     return el
   end,
+  Cite = function(el)
+    for _, citation in ipairs(el.citations) do
+      local id, kind = citation.id, citation.id:match('^(%a+)%-') or ''
+      if has(FOREIGN, kind) then
+        problem('@' .. id, '@' .. kind .. '- references are not supported')
+      elseif not has('fig tbl eq sec', kind) and not citable:includes(id) then
+        problem('@' .. id, id, 'citation', citable)
+      end
+    end
+  end,
   Str = function(el)
     if el.text:match('^:::') then problem(el.text, 'a ::: that opens or closes nothing') end
-    if el.text:match('^{[#.]') and not el.text:match('^{#eq%-[%w_-]+}') then
+    if el.text:match('^{[#.]') then
       problem(el.text, 'attributes that belong to nothing: ' .. el.text)
     end
   end,
 }
 
-return {problems = problems, problem = problem, check = check, has = has, screen = screen}
+-- The document without what is hidden in this format; `citable` becomes the keys of its bibliography.
+local function screened(doc)
+  for _, file in ipairs(doc.meta.bibliography or {}) do
+    local text = io.open(pandoc.utils.stringify(file), 'r'):read('a')
+    for _, entry in ipairs(pandoc.read(text, 'biblatex').meta.references or {}) do
+      citable:insert(pandoc.utils.stringify(entry.id))
+    end
+  end
+  return doc:walk(screen)
+end
+
+return {problems = problems, problem = problem, check = check, screened = screened}

@@ -15,6 +15,7 @@ from typing import Any
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.report import lint
+from mglib.report.notebook_page import notebook_page
 from mglib.report.render import To, render
 from mglib.report.source import Missing
 
@@ -79,10 +80,10 @@ def assemble(root: Path, material: Path, source: Path) -> Path:
 
 def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = None,
                 material: Path | None = None) -> list[Path]:
-    """Assemble, check and render the paper into the report folder; return what was written.
+    """Assemble, check and render the paper and, beside its HTML, the executed notebooks.
 
-    `material` holds the figures, tables and numbers (else the report folder does). Raises
-    MglibError with file and line; an earlier good report then stays as it was.
+    `material` holds figures, tables, numbers and notebooks (else the report folder does). Returns
+    what was written. Raises MglibError with file and line; an earlier report then stays as it was.
     """
     report = report or paths.report()
     material = material or report
@@ -92,7 +93,7 @@ def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = N
         document = assemble(root, material, Path(scratch) / "source")
         try:
             lint.check(document)
-            return render(document, report / "paper", to)
+            made = render(document, report / "paper", to)
         except Missing as error:
             written = any((material / "numbers").glob("*.json"))
             state = "" if written else f"; {material / 'numbers'} holds no numbers yet"
@@ -101,6 +102,10 @@ def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = N
             with contextlib.suppress(OSError):
                 shutil.rmtree(report / "source", ignore_errors=True)
                 document.parent.rename(report / "source")
+    if to != "pdf":
+        made += [notebook_page(path, report / "notebooks")
+                 for path in sorted((material / "notebooks").glob("*.ipynb"))]
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

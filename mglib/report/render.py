@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from mglib.errors import MglibError, unknown
 from mglib.paths import replace
-from mglib.report.source import Document, Missing
+from mglib.report.source import Document
 
 HERE = Path(__file__).resolve().parent
 # Typst sets the PDF in the fonts of its wheel, to give the same pages everywhere; these have the
@@ -46,28 +46,6 @@ def embed(page: str, folder: Path) -> str:
     return re.sub(r'(<img[^>]*?\ssrc=")(?!data:)([^"]+)"', data, page)
 
 
-def _complaint(document: Document, lines: list[str]) -> MglibError:
-    found: list[MglibError] = []
-    for line in lines:
-        if line.startswith("PROBLEM\t"):
-            needle, nth, kind, text, known = line.split("\t")[1:]
-            names = known.split()
-            if kind == "figure file":
-                folder = (document.folder / text).parent
-                names = [p.relative_to(document.folder).as_posix() for p in folder.glob("*.*")]
-            message = str(unknown(kind, text, names)) if kind else text
-            error = Missing if kind == "figure file" else MglibError
-            found.append(error(f"{document.place(needle, int(nth))}: {message}"))
-    if not found:
-        text = " ".join(line.strip() for line in lines) or "pandoc failed"
-        text = re.sub(r"^\[WARNING\] | Failing because there were warnings\.$", "", text)
-        math = re.search(r"TeX math '?(.*?)'?, rendering", text)
-        return MglibError(f"{document.place(math[1] if math else text)}: {text}")
-    if len(found) == 1:
-        return found[0]
-    return type(found[0])(f"{found[0]} (and {len(found) - 1} more)")
-
-
 def _convert(document: Document, to: str, template: str, *more: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         metadata = Path(folder) / "metadata.json"
@@ -75,14 +53,14 @@ def _convert(document: Document, to: str, template: str, *more: str) -> str:
         metadata.write_text(json.dumps({"lang": "en", "link-citations": True, **meta},
                                        default=str), encoding="utf-8")
         status, text, lines = pandoc(
-            "\n".join(line.text for line in document.lines) + "\n", document.folder,
+            document.text, document.folder,
             "--from=markdown", f"--to={to}", f"--template={HERE / template}", "--standalone",
             f"--metadata-file={metadata}", f"--lua-filter={HERE / 'filter.lua'}", "--citeproc",
             "--mathml", "--wrap=none", *(["--toc"] if document.meta.get("toc") else []),
             f"--toc-depth={document.meta.get('toc-depth', 3)}",
             *more)
     if status:
-        raise _complaint(document, lines)
+        raise document.complaint(lines)
     return text
 
 
@@ -97,15 +75,13 @@ def pdf(document: Document) -> bytes:
 
     day = datetime.datetime.fromisoformat(document.meta.get("day", "2000-01-01"))
     names = [author["name"] for author in document.meta["author"]]
-    quoted = "".join(json.dumps(name, ensure_ascii=False) + ", " for name in names)
-    running = names[0] + (" et al." if len(names) > 2 else "") if names else ""
-    if len(names) == 2:
-        running = " and ".join(names)
-    text = _convert(document, "typst", "paper.typ", "--syntax-highlighting=idiomatic",
-                    f"--variable=names:{quoted}", f"--variable=running:{running}",
-                    f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}")
+    text = _convert(
+        document, "typst", "paper.typ", "--syntax-highlighting=idiomatic",
+        "--variable=names:" + json.dumps([*names, ""], ensure_ascii=False)[1:-3],
+        "--variable=running:" + (" and ".join(names) if len(names) < 3 else f"{names[0]} et al."),
+        f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}")
     if letter := UNPRINTABLE.search(text):
-        raise MglibError(f"{document.place(letter[0])}: the fonts of the PDF have no '{letter[0]}'; "
+        raise MglibError(f"{document.place(letter[0])}: the PDF has no font for '{letter[0]}': "
                          "show it in a figure, or in HTML only with content-visible")
     try:
         compiler = typst.Compiler(text.encode(), root=document.folder.resolve(),

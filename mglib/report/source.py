@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ KEYS = {"title", "subtitle", "author", "date", "abstract", "bibliography", "toc"
 AUTHOR_KEYS = {"name", "affiliation", "email", "orcid"}
 SHORTCODE = re.compile(r"\{\{<\s*(\S*)\s*(.*?)\s*>\}\}")
 CELL = re.compile(r"^\s*(?:`{3,}|~{3,})\s*\{([A-Za-z]\w*)|`\{([A-Za-z]\w*)\}\s|`(r)\s")
+EQUATION = re.compile(r"(\$\$(?:(?!\$\$).)+?\$\$)[ \t]*\{#(eq-[\w-]+)\}(\s)", re.DOTALL)
 
 
 class Missing(MglibError):
@@ -90,11 +91,38 @@ class Document:
         self.lines = [self._expand(line) for line in self.lines]
         self._complete(path.name)
 
+    @property
+    def text(self) -> str:
+        """The text for pandoc, an equation's id around the equation as pandoc knows ids."""
+        return EQUATION.sub(r"[\1]{#\2}\3", "\n".join(line.text for line in self.lines) + "\n")
+
     def place(self, needle: str, nth: int = 1) -> str:
         """`file:line` of the nth time that `needle` stands in the text, else the file."""
         pattern = re.compile(re.escape(needle) + (r"(?![\w-])" if needle[-1:].isalnum() else ""))
         found = [line for line in [*self.front, *self.lines] if pattern.search(line.text)]
         return found[min(nth, len(found)) - 1].place if found else self.front[0].file
+
+    def complaint(self, lines: list[str]) -> MglibError:
+        """The error for what the filter or pandoc itself reported, one report a line."""
+        found: list[MglibError] = []
+        for line in lines:
+            if line.startswith("PROBLEM\t"):
+                needle, nth, kind, text, known = line.split("\t")[1:]
+                names: Iterable[str] = known.split()
+                if kind == "figure file":
+                    names = self._files((self.folder / text).parent)
+                error = Missing if kind == "figure file" else MglibError
+                message = str(unknown(kind, text, names)) if kind else text
+                found.append(error(f"{self.place(needle, int(nth))}: {message}"))
+        if found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            return type(found[0])(f"{found[0]}{more}")
+        text = " ".join(line.strip() for line in lines) or "pandoc failed"
+        math = re.search(r"TeX math (.*?), rendering", text)
+        return MglibError(f"{self.place(math[1] if math else text)}: {text}")
+
+    def _files(self, folder: Path) -> list[str]:
+        return [path.relative_to(self.folder).as_posix() for path in folder.glob("*.*")]
 
     def _read(self, name: str, above: tuple[str, ...]) -> list[Line]:
         lines: list[Line] = []
@@ -115,8 +143,8 @@ class Document:
                 raise MglibError(f"{line.place}: {code[2]} includes itself")
             target = self.folder / code[2]
             if not target.is_file():
-                near = [p.relative_to(self.folder).as_posix() for p in target.parent.glob("*.*")]
-                raise Missing(f"{line.place}: {unknown('include file', code[2], near)}")
+                known = self._files(target.parent)
+                raise Missing(f"{line.place}: {unknown('include file', code[2], known)}")
             lines += self._read(code[2], (*above, name))
         return lines
 
@@ -157,6 +185,8 @@ class Document:
                 if key not in AUTHOR_KEYS:
                     raise MglibError(f"{self.place(f'{key}:')}: "
                                      f"{unknown('author key', key, AUTHOR_KEYS)}")
+            if "email" in author:
+                author["email"] = f"<{author['email']}>"
         if "date" in meta:
             try:
                 day = datetime.date.fromisoformat(str(meta["date"]))
