@@ -1,22 +1,18 @@
 """Set-up before anything is installed: `.venv` from the lock, torch, then this package.
 
 Runs on the system's Python with the standard library alone; a second run finds its stamp and
-returns at once.
+returns at once (what only an installation needs is imported there).
 """
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +86,8 @@ def cuda_urls(report: dict[str, Any]) -> list[str]:
 
 def download_size(urls: list[str]) -> int | None:
     """The bytes behind these addresses by their headers, or None if one does not tell."""
+    import urllib.request
+
     total = 0
     for url in urls:
         try:
@@ -142,6 +140,9 @@ def clean() -> dict[str, str]:
 
 def repair(packages: Path) -> list[str]:
     """Forget distributions that an interruption left half written, so that pip writes them anew."""
+    import csv
+    import shutil
+
     broken = []
     for info in sorted(packages.glob("*.dist-info")):
         record = info / "RECORD"
@@ -218,8 +219,9 @@ class Setup:
             with self.log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(begin)
                 lines = [line.strip() for line in log if line.strip()]
-            errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no output"]
-            raise SetupError(f"{name} failed: {errors[-1]} (all of it: {self.log}); {hint}")
+            errors = [line for line in lines if line.startswith(("ERROR", "Error"))]
+            why = f"stopped by signal {-status}" if status < 0 else (errors or lines or ["?"])[-1]
+            raise SetupError(f"{name} failed: {why[:300]} (all of it: {self.log}); {hint}")
         say(f"{name}: {time.monotonic() - started:.0f} s")
 
     def pip(self, name: str, *arguments: str | Path, hint: str) -> None:
@@ -242,6 +244,8 @@ class Setup:
                 say(f"half-installed packages are installed again: {', '.join(broken)}")
             return
         if self.venv.exists():
+            import shutil
+
             say(".venv is not usable and is made anew")
             shutil.rmtree(self.venv)
         self.venv.mkdir()
@@ -277,6 +281,8 @@ class Setup:
 
     def foresee(self, arguments: list[str]) -> str | None:
         """Ask pip what it would take, without downloading it; the warning to print, if any."""
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
             # fast-deps reads the metadata of wheels where the index does not serve it apart.

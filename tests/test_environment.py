@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+import sys
 import tomllib
 from typing import Any
 
@@ -136,6 +137,12 @@ def test_nothing_is_declared_that_is_not_used() -> None:
     idle = [name for name in declared
             if (called := CALLED.get(name, name)) not in imports and called not in commands]
     assert idle == []
+
+
+def test_everything_imported_is_declared() -> None:
+    ours = {"mglib", "IPython", *(path.stem for path in (ROOT / "tests").glob("*.py"))}  # ipykernel
+    declared = {CALLED.get(item.name, item.name) for item in NEWCOMER}
+    assert used_names() - declared - ours - sys.stdlib_module_names == set()
 
 
 def test_version_is_one() -> None:
