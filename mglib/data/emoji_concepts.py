@@ -165,14 +165,14 @@ class EmojiConcepts(Dataset):
         return self._concepts
 
     def index(self) -> Index:
-        """The instances; a group holds all that share content words, the picture or the glyph."""
+        """The instances; a group holds all that share content words or look the same."""
         subgroups = list(dict.fromkeys(concept.subcategory for concept in self.concepts))
-        pictures = [picture.tobytes() for picture in self._art(lambda share: None)]
+        seen = [[picture.tobytes() for picture in pictures]
+                for pictures in (self._art(lambda share: None), self._glyphs())]
         return Index(
             instance_ids=["-".join(f"{ord(char):x}" for char in concept.sequence)
                           for concept in self.concepts],
-            groups=united([[content_words(concept.name) for concept in self.concepts],
-                           pictures, self._glyph_names()]),
+            groups=united([[content_words(concept.name) for concept in self.concepts], *seen]),
             targets={"class": np.array([CLASSES.index(concept.category) for concept in self.concepts]),
                      "subgroup": np.array([subgroups.index(concept.subcategory)
                                            for concept in self.concepts])},
@@ -183,9 +183,7 @@ class EmojiConcepts(Dataset):
         if modality == "art":
             return self._art(advance), None
         if modality == "glyph":
-            with opened(FONT) as archive:
-                font = open_font(read_member(archive, "manimgx_fonts/NotoEmoji[wght].ttf"))
-            return draw(font, resolve(font, [c.sequence for c in self.concepts]), SIZE), None
+            return self._glyphs(), None
         if modality == "speech":
             return self._speech(advance)
         if modality == "text":
@@ -195,10 +193,10 @@ class EmojiConcepts(Dataset):
             return pack_strings([names[concept.sequence] for concept in self.concepts])
         raise unknown(f"modality of {self.name}", modality, self.kinds)
 
-    def _glyph_names(self) -> list[str]:
+    def _glyphs(self) -> np.ndarray:
         with opened(FONT) as archive:
             font = open_font(read_member(archive, "manimgx_fonts/NotoEmoji[wght].ttf"))
-        return resolve(font, [concept.sequence for concept in self.concepts])
+        return draw(font, resolve(font, [concept.sequence for concept in self.concepts]), SIZE)
 
     def _art(self, advance: Advance) -> np.ndarray:
         from PIL import Image

