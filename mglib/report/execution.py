@@ -88,6 +88,7 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     log = paths.report() / "log" / executed.name
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,9 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
     try:
         papermill.execute_notebook(
             str(notebook), str(log), parameters=dict(given), cwd=str(paths.ROOT),
-            kernel_name="python3", progress_bar=False, stderr_file=sys.stderr)
+            kernel_name="python3", progress_bar=False, stderr_file=sys.stderr,
+            # Sockets in the file system: no ports for notebooks run side by side to fight over.
+            config=Config({"KernelManager": {"transport": "ipc"}}))
     except PapermillExecutionError as error:
         what = error.evalue if error.ename == "MglibError" else f"{error.ename}: {error.evalue}"
         raise MglibError(f"{notebook.name}: {what} (in cell {error.exec_count}; the executed copy with "
