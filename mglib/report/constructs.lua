@@ -1,7 +1,7 @@
 -- The constructs that Quarto and this renderer show alike; all else is reported with its place.
 local html = FORMAT:match('html') ~= nil
 local FOREIGN = 'lst thm lem cor prp cnj def exm exr sol rem alg nte tip wrn imp cau vid'
-local problems, citable, depth = {}, pandoc.List(), 0
+local problems, citable, depth, shown = {}, pandoc.List(), 0, {}
 
 -- For source.py: what to look for in the text, which occurrence of it, and either a message or an
 -- unknown name with its kind and the names that exist.
@@ -66,8 +66,12 @@ local screen = {
   Image = function(el)
     check(el, 'an image', '', 'fig-alt width height')
     local file, alt = not el.src:find('://') and io.open(el.src, 'rb'), el.attributes['fig-alt'] or ''
-    if file then file:close() else problem(el.src, el.src, 'figure file') end
-    if not alt:find('%S') then problem(el.src, 'the figure ' .. el.src .. ' has no fig-alt text') end
+    local nth = (shown[el.src] or 0) + 1
+    shown[el.src] = nth
+    if file then file:close() else problem(el.src, el.src, 'figure file', nil, nth) end
+    if not alt:find('%S') then
+      problem(el.src, 'the figure ' .. el.src .. ' has no fig-alt text', nil, nil, nth)
+    end
     el.caption, el.attributes['fig-alt'] = {pandoc.Str(alt)}, nil
     return el
   end,
@@ -82,7 +86,6 @@ local screen = {
     end
   end,
   Str = function(el)
-    if el.text:match('^:::') then problem(el.text, 'a ::: that opens or closes nothing') end
     if el.text:match('^{[#.]') then
       problem(el.text, 'attributes that belong to nothing: ' .. el.text)
     end

@@ -138,13 +138,14 @@ end
 local resolve = {  -- now that every id is known
   Cite = function(el)
     local out = pandoc.Inlines{}
-    for i, citation in ipairs(el.citations) do
+    for _, citation in ipairs(el.citations) do
       if NAMES[citation.id:match('^(%a+)%-')] then
         if #out > 0 then out:extend{pandoc.Str(','), pandoc.Space()} end
         out:insert(refer(citation))
-      elseif #out > 0 or i > 1 and NAMES[el.citations[1].id:match('^(%a+)%-')] then
-        problem('@' .. citation.id, 'citations and cross-references in one bracket are not supported')
       end
+    end
+    if #out > 0 and #out < 3 * #el.citations - 2 then
+      problem('@' .. el.citations[1].id, 'citations and cross-references in one bracket are not supported')
     end
     if #out > 0 then return out end
   end,

@@ -21,7 +21,7 @@ _NOT_PROSE = [re.compile(pattern, re.MULTILINE | re.DOTALL) for pattern in (
     r"\[\^[^\]\s]+\]:?",
     r"\{[^{}\n]*[#.=][^{}]*\}",  # attributes
     r"<?\bhttps?://[^\s>)]+>?",
-    r"(?<!\w)-?@[\w:.#$%&+?<>~/-]*\w",  # citations and cross-references
+    r"(?<!\w)-?@[\w:.#$%&+?<>~/-]*\w(?:, [a-z]+\. [\d–-]+(?=[;\]]))?",  # citations, page and all
 )]
 _LIST = re.compile(r"^\s*(?:>\s*)*\(?(?:\d{1,3}|#)[.)]\s")
 _TOKEN = re.compile(r"[^\s()\[\]{}\"“”‘’'*|<>=:;!?~^\\,&…„«»\u00a0/]+(?:[,:]\d[^\s()\[\]*|]*)*")

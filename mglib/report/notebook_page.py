@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
     title = notebook.stem
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            if image := re.search(r"!\[[^\]]*\]\(\s*(\w+://\S+)", cell["source"]):
+            if image := re.search(r"!\[[^\]]*\]\(\s*(\w+://[^\s)]+)", cell["source"]):
                 raise MglibError(f"{notebook.name}: the image {image[1]} would need the network")
             if heading := re.match(r"#\s+(.+)\n?", cell["source"]):
                 title = heading[1]
@@ -82,11 +83,14 @@ def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
                 break
     bare = {"nbformat": 4, "nbformat_minor": 4, "cells": cells,
             "metadata": {"language_info": {"name": "python"}}}
-    status, page, lines = pandoc(
-        json.dumps(bare), notebook.resolve().parent, "--from=ipynb", "--to=html5", "--mathml",
-        "--embed-resources", "--standalone", f"--template={HERE / 'paper.html'}", "--toc",
-        f"--metadata=title:{title}", "--metadata=lang:en", "--variable=back:yes",
-        f"--variable=kind:{notebook.name}", "--wrap=none")
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as metadata:
+        json.dump({"title": title, "lang": "en"}, metadata)
+        metadata.flush()
+        status, page, lines = pandoc(
+            json.dumps(bare), notebook.resolve().parent, "--from=ipynb", "--to=html5", "--mathml",
+            "--embed-resources", "--standalone", f"--template={HERE / 'paper.html'}", "--toc",
+            f"--metadata-file={metadata.name}", "--variable=back:yes",
+            f"--variable=kind:{notebook.name}", "--wrap=none")
     if status:
         raise MglibError(f"{notebook.name}: {' '.join(lines) or 'pandoc failed'}")
     for pattern, text in _DRESS:

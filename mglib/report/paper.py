@@ -95,9 +95,7 @@ def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = N
             lint.check(document)
             made = render(document, report / "paper", to)
         except Missing as error:
-            written = any((material / "numbers").glob("*.json"))
-            state = "" if written else f"; {material / 'numbers'} holds no numbers yet"
-            raise MglibError(f"{error}{state}; `mglib paper` makes what is missing") from error
+            raise MglibError(f"{error}; `mglib paper` makes what is missing") from error
         finally:
             with contextlib.suppress(OSError):
                 shutil.rmtree(report / "source", ignore_errors=True)

@@ -89,6 +89,7 @@ class Document:
         self._meta = {**project, **written}
         self.meta: dict[str, Any] = {key: self._filled(value) for key, value in self._meta.items()}
         self.lines = [self._expand(line) for line in self.lines]
+        self._balanced()
         self._complete(path.name)
 
     @property
@@ -171,6 +172,19 @@ class Document:
             file, number = (*self.place(code[0]).split(":"), "1")[:2]
             return self._expand(Line(value, file, int(number))).text
         return value
+
+    def _balanced(self) -> None:
+        opened: list[Line] = []
+        for line in self.lines:
+            if fence := re.match(r"\s*:{3,}\s*(\S?)", line.text):
+                if fence[1]:
+                    opened.append(line)
+                elif not opened:
+                    raise MglibError(f"{line.place}: this ::: closes nothing")
+                else:
+                    opened.pop()
+        if opened:
+            raise MglibError(f"{opened[-1].place}: this ::: block is never closed")
 
     def _complete(self, file: str) -> None:
         """Brings the metadata into the one form that the templates read."""
