@@ -51,8 +51,8 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
                                errno.ENOTDIR, errno.EEXIST, errno.EFBIG}:
             raise
-        raise MglibError(f"cannot write {path}: {error.strerror}; make room there or set MGLIB_CACHE "
-                         "to a folder that can be written") from error
+        raise MglibError(f"cannot write {path}: {error.strerror}; make room there or set "
+                         "MGLIB_CACHE to a folder that can be written") from error
 
 
 def pack_strings(strings: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +71,7 @@ def unpack_strings(packed: np.ndarray) -> list[str]:
 
 
 def source_hashes(dataset: str, perceptor: str) -> dict[str, str]:
-    """sha256 of every carrier that these features depend on, by carrier name; nothing is prepared."""
+    """sha256 of every carrier that these features depend on, by its name; nothing is prepared."""
     carriers = perceptors.get(perceptor)().carriers(datasets.get(dataset)())
     return {carrier.name: carrier.sha256 for carrier in sorted(carriers, key=lambda c: c.name)}
 
@@ -82,8 +82,8 @@ def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) 
     if modality not in data.kinds:
         raise unknown(f"modality of {dataset}", modality, data.kinds)
     if data.kinds[modality] not in sense.kinds:
-        raise MglibError(f"perceptor '{perceptor}' takes {', '.join(sorted(sense.kinds))}, but modality "
-                         f"'{modality}' of {dataset} is {data.kinds[modality]}")
+        raise MglibError(f"perceptor '{perceptor}' takes {', '.join(sorted(sense.kinds))}, but "
+                         f"modality '{modality}' of {dataset} is {data.kinds[modality]}")
     if not sense.fitted:
         split_seed = None
     elif split_seed is None:
@@ -124,7 +124,7 @@ def _read_card(path: Path) -> dict[str, Any] | None:
 
 
 def state(wanted: dict[str, Any]) -> str:
-    """'ready', 'missing', 'stale' (made by another version) or 'damaged', of the file of a recipe."""
+    """Of the file of a recipe: 'ready', 'missing', 'stale' (other version) or 'damaged'."""
     path = path_of(wanted)
     if not path.is_file() or not _card_path(path).is_file():
         return "missing"
@@ -146,7 +146,8 @@ def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
         tensors[f"targets.{name}"] = target
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     card = {**features.card, **wanted, "shape": list(features.values.shape),
-            "dtype": str(features.values.dtype), "content_hash": hashlib.sha256(content).hexdigest()}
+            "dtype": str(features.values.dtype),
+            "content_hash": hashlib.sha256(content).hexdigest()}
     path = path_of(wanted)
     with writing(path):
         _card_path(path).unlink(missing_ok=True)
@@ -168,7 +169,8 @@ def load_features(dataset: str, perceptor: str, modality: str,
     if not path.is_file() or not _card_path(path).is_file():
         raise MglibError(f"no prepared features {path}; `{remedy}` makes them")
     if card is None:
-        raise MglibError(f"damaged cache file {_card_path(path)} (it is no card); `{remedy}` rebuilds it")
+        raise MglibError(
+            f"damaged cache file {_card_path(path)} (it is no card); `{remedy}` rebuilds it")
     old = [field for field, value in wanted.items() if card.get(field) != value]
     if old:
         raise MglibError(f"outdated cache file {path} (made with other {', '.join(old)}); "

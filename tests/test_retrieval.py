@@ -12,7 +12,8 @@ from mglib.errors import MglibError
 def slow_recall(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     hits = 0
     for own, query in enumerate(queries):
-        scores = [float(query @ row / np.linalg.norm(query) / np.linalg.norm(row)) for row in gallery]
+        scores = [float(query @ row / np.linalg.norm(query) / np.linalg.norm(row))
+                  for row in gallery]
         hits += sorted(scores, reverse=True).index(scores[own]) < k
     return hits / len(queries)
 

@@ -31,7 +31,8 @@ def recall_at_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     k / N. Raises MglibError for unequal shapes, values that are not finite, or k outside 1..N.
     """
     if queries.shape != gallery.shape or queries.ndim != 2:
-        raise MglibError(f"recall needs two [N, D] arrays of pairs, not {queries.shape} and {gallery.shape}")
+        raise MglibError(
+            f"recall needs two [N, D] arrays of pairs, not {queries.shape} and {gallery.shape}")
     if not 1 <= k <= len(queries):
         raise MglibError(f"k must be in 1..{len(queries)}, not {k}")
     if not (np.isfinite(queries).all() and np.isfinite(gallery).all()):
@@ -60,9 +61,10 @@ def retrieval_table(dataset: str, split_seeds: Iterable[int], k: int = 10) -> pd
         for modality in data.core:
             if modality == data.anchor:
                 continue
-            row: dict[str, object] = {"modality": modality, "split_seed": split_seed, "chance": k / len(test)}
+            row: dict[str, object] = {"modality": modality, "split_seed": split_seed,
+                                      "chance": k / len(test)}
             for perceptor, features in spaces.items():
-                queries, gallery = features[modality].values[test], features[data.anchor].values[test]
+                queries, gallery = (features[m].values[test] for m in (modality, data.anchor))
                 row[perceptor] = (recall_at_k(queries, gallery, k)
                                   if queries.shape == gallery.shape else None)
             found.append(row)

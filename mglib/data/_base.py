@@ -28,7 +28,8 @@ class Dataset(ABC):
     """One dataset: a card of class attributes, its index and its raw arrays.
 
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
-    [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]) or "text" (UTF-8 bytes uint8 [N, L]).
+    [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]) or "text" (UTF-8 bytes, uint8
+    [N, L], zero-padded).
     """
 
     name: ClassVar[str]

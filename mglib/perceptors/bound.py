@@ -38,7 +38,8 @@ class RidgeMap:
         return (features - self.centre) / self.scale @ self.weights + self.offset
 
 
-def fit_ridge(features: np.ndarray, anchor: np.ndarray, penalties: np.ndarray = PENALTIES) -> RidgeMap:
+def fit_ridge(features: np.ndarray, anchor: np.ndarray,
+              penalties: np.ndarray = PENALTIES) -> RidgeMap:
     """Ridge regression of anchor [N, E] on standardised features [N, D] with an intercept.
 
     The penalty has the least mean squared leave-one-out error, in closed form (Golub, Heath and

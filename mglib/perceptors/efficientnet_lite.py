@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,8 +35,7 @@ BATCH = 64
 
 
 def build() -> torch.nn.Module:
-    """The untrained network, [N, 3, height, width] -> logits [N, 1000]; keys as in the weight file."""
-    import torch
+    """The untrained network, [N, 3, height, width] -> logits [N, 1000]; keys as in the file."""
     from torch import nn
     from torch.nn import functional
 
@@ -115,7 +114,8 @@ def normalised(pictures: np.ndarray) -> torch.Tensor:
     import torch
 
     if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
-        raise MglibError(f"images are uint8 [N, height, width(, 3)], not {pictures.dtype} {pictures.shape}")
+        raise MglibError(
+            f"images are uint8 [N, height, width(, 3)], not {pictures.dtype} {pictures.shape}")
     colour = pictures if pictures.ndim == 4 else np.repeat(pictures[..., None], 3, axis=-1)
     images = (torch.from_numpy(np.array(colour)).permute(0, 3, 1, 2).float() - 127.0) / 128.0
     return images.contiguous(memory_format=torch.channels_last)
@@ -123,7 +123,7 @@ def normalised(pictures: np.ndarray) -> torch.Tensor:
 
 @perceptors.register("efficientnet_lite0")
 class EfficientNetLite0(Encoder):
-    """Mean of the last feature map, 1280 values; images keep their size (72 pixels: a 3 x 3 map)."""
+    """Mean of the last feature map, 1280 values; images keep their size (72 pixels: 3 x 3)."""
 
     version = "1"
     kinds = frozenset({"image"})
@@ -137,7 +137,7 @@ class EfficientNetLite0(Encoder):
         """uint8 [N, height, width(, 3)] -> float32 [N, 1280]."""
         import torch
 
-        model = network().to(memory_format=torch.channels_last)
+        model: Any = network()
 
         def pooled(start: int) -> np.ndarray:
             # one thread per batch: the sums do not hang on the number of cores

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Any
 
 from mglib import paths, registry
@@ -103,7 +103,7 @@ def _plan(dataset: Dataset, wanted: Sequence[Stage]) -> tuple[dict[Stage, str], 
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold the cache: a second `prepare` waits, and what killed ones left half-written is removed."""
+    """Hold the cache: a second `prepare` waits; what killed ones left half-written is removed."""
     folder = paths.cache()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _alone() -> Iterator[None]:
         for path in [*folder.glob(".*.tmp"), *folder.glob("wheels/.*.tmp"),
                      *folder.glob("features/*/*/.*.tmp")]:
             owner = LEFTOVER.match(path.name)
-            if owner and not os.path.exists(f"/proc/{owner[1]}"):
+            if owner and not Path("/proc", owner[1]).exists():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
 
@@ -138,12 +138,13 @@ class _Maker:
     def make(self, stage: Stage, advance: Any) -> None:
         """Compute one stage from its prepared inputs and write it."""
         sense = registry.perceptors.get(stage.perceptor)()
-        inputs = [load_features(source.dataset, source.perceptor, source.modality, source.split_seed)
-                  for source in stage.inputs(self.dataset)]
-        values, lengths = sense.perceive(self.dataset, stage.modality, inputs, stage.split_seed, advance)
+        inputs = [load_features(*astuple(source)) for source in stage.inputs(self.dataset)]
+        values, lengths = sense.perceive(self.dataset, stage.modality, inputs, stage.split_seed,
+                                         advance)
         index = self._frame(inputs)
         if len(values) != len(index.instance_ids):
-            raise MglibError(f"{stage.label} has {len(values)} rows for {len(index.instance_ids)} instances")
+            raise MglibError(
+                f"{stage.label} has {len(values)} rows for {len(index.instance_ids)} instances")
         card = {"title": self.dataset.title, "kind": self.dataset.kinds[stage.modality],
                 "licence": self.dataset.licences[stage.modality],
                 "data_sources": list(self.dataset.sources),

@@ -1,7 +1,7 @@
 """Google's speech_embedding model (ONNX): spoken words -> 288 values.
 
-Source: Lin et al., "Training keyword spotters with limited and synthesized speech data", ICASSP 2020,
-arXiv 2002.01322; the graph carries its log-mel front end.
+Source: Lin et al., "Training keyword spotters with limited and synthesized speech data", ICASSP
+2020, arXiv 2002.01322; the graph carries its log-mel front end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BATCH = 16
 
 @perceptors.register("speech_embedding")
 class SpeechEmbedding(Encoder):
-    """96 values every 80 ms, pooled over time to mean, maximum and standard deviation (pooling: ours).
+    """96 values every 80 ms, pooled over time to mean, maximum and standard deviation.
 
-    The feature of an instance is the mean over its takes (voices).
+    The feature of an instance is the mean over its takes (voices). Both poolings are ours.
     """
 
     version = "1"
@@ -43,7 +43,8 @@ class SpeechEmbedding(Encoder):
         import onnxruntime
 
         if values.dtype != np.int16 or values.ndim != 3:
-            raise MglibError(f"audio is int16 [N, takes, samples], not {values.dtype} {values.shape}")
+            raise MglibError(
+                f"audio is int16 [N, takes, samples], not {values.dtype} {values.shape}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         with opened(WEIGHTS) as archive:

@@ -58,7 +58,7 @@ class SentenceEncoder:
                             str(width))
         for layer in (1, 2):
             padded = np.pad(hidden, ((left, width - 1 - left), (0, 0)))
-            grams = np.concatenate([padded[place: place + len(words)] for place in range(width)], axis=1)
+            grams = np.concatenate([padded[tap: tap + len(words)] for tap in range(width)], axis=1)
             hidden = hidden + np.maximum(
                 grams @ self.weights[f"w{layer}_{width}"] + self.weights[f"b{layer}_{width}"], 0)
         return hidden
@@ -68,7 +68,8 @@ class SentenceEncoder:
         w = self.weights
         ids = np.array([self.pieces.bos_id(), *self.pieces.encode(sentence), self.pieces.eos_id()])
         words = self._embed(ids)
-        rows = np.concatenate([words, *(self._branch(words, *branch) for branch in BRANCHES)], axis=1)
+        grams = [self._branch(words, width, left) for width, left in BRANCHES]
+        rows = np.concatenate([words, *grams], axis=1)
         count = np.float32(len(ids))
         mean = (self._norm(rows).sum(axis=0) @ w["cnn_W"] + count * w["cnn_b"]) / np.sqrt(count)
         first = np.maximum(mean @ w["d0"], 0)
