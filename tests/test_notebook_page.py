@@ -44,7 +44,7 @@ def page(tmp_path_factory):
              printed("10 %\r55 %\r100 %\n\x1b[31mred\x1b[0m\n"), printed("more\n")),
         {"cell_type": "markdown", "metadata": {}, "source": "## A table"},
         code("table", shown(text_html="<div><style scoped>.x{}</style>"
-                                      "<table class='dataframe'><tr><td>1.5</td></tr></table></div>",
+                                      "<table class='dataframe'><tr><td>1</td></tr></table></div>",
                             text_plain="plain table")),
         code("figure", shown(image_png=PNG, text_plain="<Figure size 600x300>")),
         code("plot", shown(text_html=script, text_plain="a plot")),

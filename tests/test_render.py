@@ -86,7 +86,7 @@ Only in print.
 make paper
 ```
 
-# Record {.unnumbered}
+# Record {#sec-record .unnumbered}
 
 It ends.
 """
@@ -288,6 +288,11 @@ BROKEN = [  # what is put where, the line, the complaint
     ("It ends.", "It \\newpage ends.", "It ends.", "raw tex is not supported: \\newpage"),
     ("It ends.", "It [ends](#sec-nowhere).", "It ends.", "no link target 'sec-nowhere'"),
     ("It ends.", "It ends {#here}.", "It ends.", "attributes that belong to nothing: {#here}"),
+    ("It ends.", "It ends.[^none]", "It ends.", "the footnote [^none] does not exist"),
+    ("![One figure]", "![]", "![One figure]", "#fig-one has no caption"),
+    ("{#fig-one ", "{#figure-one ", "{#fig-one ", "#figure-one must begin with #fig-"),
+    ("{#fig-one ", "{#fig-one width=300px ", "{#fig-one ", "width=300px is not in %, cm"),
+    ("It ends.", "As @sec-record says.", "It ends.", "#sec-record has no number to refer to"),
     ("It ends.", ":::", "It ends.", "this ::: closes nothing"),
     ("It ends.", "::: {.callout-note}", "It ends.", "this ::: block is never closed"),
     ("It ends.", "### Deep", "It ends.", "the heading 'Deep' skips a level"),

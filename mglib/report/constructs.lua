@@ -72,6 +72,13 @@ local screen = {
     if not alt:find('%S') then
       problem(el.src, 'the figure ' .. el.src .. ' has no fig-alt text', nil, nil, nth)
     end
+    if el.identifier ~= '' then problem('#' .. el.identifier, '#' .. el.identifier .. ' has no caption') end
+    for _, side in ipairs{'width', 'height'} do
+      local unit = (el.attributes[side] or '1em'):match('^[%d.]+(%D+)$')
+      if not unit or not has('% cm mm in em', unit) then
+        problem(side .. '=', side .. '=' .. el.attributes[side] .. ' is not in %, cm, mm, in or em')
+      end
+    end
     el.caption, el.attributes['fig-alt'] = {pandoc.Str(alt)}, nil
     return el
   end,
@@ -86,6 +93,8 @@ local screen = {
     end
   end,
   Str = function(el)
+    local note = el.text:match('%[%^[%w_-]+%]')
+    if note then problem(note, 'the footnote ' .. note .. ' does not exist') end
     if el.text:match('^{[#.]') then
       problem(el.text, 'attributes that belong to nothing: ' .. el.text)
     end

@@ -99,9 +99,12 @@ local dress = {  -- in reading order: what has an id gets its number
     local id, caption = el.identifier, count('tbl', el.identifier, el.caption.long)
     el.caption, el.identifier = pandoc.Caption(), ''
     el.colspecs = el.colspecs:map(function(spec) return {spec[1], nil} end)
+    local rows = #el.bodies[1].body
     local body = html and between('<div class="scroll" role="group" tabindex="0">', {el}, '</div>')
       or pandoc.Blocks{el}
-    return #caption == 0 and body or float('tbl', id, body, caption), false
+    if #caption > 0 then body = float('tbl', id, body, caption) end
+    if rows > 30 and not html then body = between('#[#show figure: set block(breakable: true)', body, ']') end
+    return body, false
   end,
   Div = function(el)
     local kind = (el.classes[1] or ''):match('^callout%-(%a+)$')

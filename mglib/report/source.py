@@ -119,6 +119,7 @@ class Document:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             return type(found[0])(f"{found[0]}{more}")
         text = " ".join(line.strip() for line in lines) or "pandoc failed"
+        text = text.replace("[WARNING] ", "").replace(" Failing because there were warnings.", "")
         math = re.search(r"TeX math (.*?), rendering", text)
         return MglibError(f"{self.place(math[1] if math else text)}: {text}")
 
