@@ -147,7 +147,7 @@ class EmojiConcepts(Dataset):
         **dict.fromkeys(("text", *(f"text_{language}" for language in LANGUAGES)),
                         "Unicode-3.0 (CLDR short names)"),
     }
-    sources = ("Twemoji 15", "Noto Emoji", "Unicode CLDR", "espeak-ng 1.52")
+    sources = ("Twemoji", "Noto Emoji", "Unicode CLDR", "espeak-ng 1.52")
     CARRIERS = (CATALOGUE, NAMES, ART, FONT, ESPEAK)
     kinds = {"art": "image", "glyph": "image", "speech": "audio", "text": "text",
              **{f"text_{language}": "text" for language in LANGUAGES}}

@@ -11,6 +11,7 @@ import numpy as np
 from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
+from mglib.registry import perceptors
 
 Input = tuple[str, str]  # perceptor, modality
 
@@ -44,8 +45,6 @@ class Perceptor(ABC):
 
     def carriers(self, dataset: Dataset) -> set[Carrier]:
         """All carriers that the features of a dataset hang on, at any depth."""
-        from mglib.registry import perceptors
-
         needed: set[Carrier] = set()
         for modality, kind in dataset.kinds.items():
             if kind in self.kinds:
