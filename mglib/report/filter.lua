@@ -1,12 +1,10 @@
 -- What Quarto does to a document and pandoc does not: cross-references, subfigures and callouts.
 local html = FORMAT:match('html') ~= nil
 local NAMES = {fig = 'Figure', tbl = 'Table', eq = 'Equation', sec = 'Section'}
-local CALLOUTS = {note = 'Note', tip = 'Tip', warning = 'Warning', important = 'Important',
-                  caution = 'Caution'}
+local CALLOUTS = {note = 'Note', tip = 'Tip', warning = 'Warning', important = 'Important', caution = 'Caution'}
 local constructs = dofile(pandoc.path.join{pandoc.path.directory(PANDOC_SCRIPT_FILE), 'constructs.lua'})
 local problem, check = constructs.problem, constructs.check
-local numbers, seen, counts, sections = {}, {}, {fig = 0, tbl = 0, eq = 0}, {}
-local numbered = false
+local numbers, seen, counts, sections, numbered = {}, {}, {fig = 0, tbl = 0, eq = 0}, {}, false
 
 local function raw(text) return pandoc.RawBlock(html and 'html' or 'typst', text) end
 local function rawinline(text) return pandoc.RawInline(html and 'html' or 'typst', text) end
@@ -53,10 +51,7 @@ local function panel(el)
   end
   local caption, cells = count('fig', id, {last}), pandoc.Blocks{}
   for i, part in ipairs(el.content) do
-    if part.t ~= 'Figure' then
-      problem('#' .. id, '#' .. id .. ' may hold only captioned figures')
-      return {}
-    end
+    if part.t ~= 'Figure' then problem('#' .. id, '#' .. id .. ' may hold only captioned figures') return {} end
     local letter = '(' .. string.char(96 + i) .. ')'
     enter(part.identifier, numbers[id] .. '\u{a0}' .. letter)
     local cell = float('fig', part.identifier, part.content, labelled(letter, part.caption.long))
@@ -71,8 +66,7 @@ local function callout(el, kind)
   check(el, 'a callout', 'callout-' .. kind, 'title')
   local title = pandoc.Inlines(el.attributes.title or CALLOUTS[kind])
   if el.content[1] and el.content[1].t == 'Header' then title = el.content:remove(1).content end
-  local open = html and '<aside class="callout ' .. kind .. '"><p class="callout-title">'
-    or '#callout("' .. kind .. '")['
+  local open = html and '<aside class="callout ' .. kind .. '"><p class="callout-title">' or '#callout("' .. kind .. '")['
   return between(open, {pandoc.Plain(title)}, html and '</p>' or '][') .. el.content
     .. {raw(html and '</aside>' or ']')}
 end

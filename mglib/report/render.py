@@ -19,10 +19,6 @@ from mglib.paths import replace
 from mglib.report.source import Document
 
 HERE = Path(__file__).resolve().parent
-# Typst sets the PDF in the fonts of its wheel, to give the same pages everywhere; these have the
-# Latin, Greek and Cyrillic letters and those of mathematics, and no emoji.
-UNPRINTABLE = re.compile(r"[^\W\d_\u0000-\u058f\u1d00-\u2c5f\ufb00-\ufb06\U0001d400-\U0001d7ff]"
-                         r"|[\U0001f000-\U0001fbff]")
 To = Literal["html", "pdf", "all"]
 
 
@@ -80,9 +76,7 @@ def pdf(document: Document) -> bytes:
         "--variable=names:" + json.dumps([*names, ""], ensure_ascii=False)[1:-3],
         "--variable=running:" + (" and ".join(names) if len(names) < 3 else f"{names[0]} et al."),
         f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}")
-    if letter := UNPRINTABLE.search(text):
-        raise MglibError(f"{document.place(letter[0])}: the PDF has no font for '{letter[0]}': "
-                         "show it in a figure, or in HTML only with content-visible")
+    document.check_printable(text)
     try:
         compiler = typst.Compiler(text.encode(), root=document.folder.resolve(),
                                   ignore_system_fonts=True)

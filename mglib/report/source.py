@@ -16,6 +16,10 @@ AUTHOR_KEYS = {"name", "affiliation", "email", "orcid"}
 SHORTCODE = re.compile(r"\{\{<\s*(\S*)\s*(.*?)\s*>\}\}")
 CELL = re.compile(r"^\s*(?:`{3,}|~{3,})\s*\{([A-Za-z]\w*)|`\{([A-Za-z]\w*)\}\s|`(r)\s")
 EQUATION = re.compile(r"(\$\$(?:(?!\$\$).)+?\$\$)[ \t]*\{#(eq-[\w-]+)\}(\s)", re.DOTALL)
+# Typst sets the PDF in the fonts of its wheel, to give the same pages everywhere; these have the
+# Latin, Greek and Cyrillic letters and those of mathematics, and no emoji.
+UNPRINTABLE = re.compile(r"[^\W\d_\u0000-\u058f\u1d00-\u2c5f\ufb00-\ufb06\U0001d400-\U0001d7ff]"
+                         r"|[\U0001f000-\U0001fbff]")
 
 
 class Missing(MglibError):
@@ -122,6 +126,12 @@ class Document:
         text = text.replace("[WARNING] ", "").replace(" Failing because there were warnings.", "")
         math = re.search(r"TeX math (.*?), rendering", text)
         return MglibError(f"{self.place(math[1] if math else text)}: {text}")
+
+    def check_printable(self, text: str) -> None:
+        """Raises MglibError for a letter of `text` that the PDF would show as an empty box."""
+        if letter := UNPRINTABLE.search(text):
+            raise MglibError(f"{self.place(letter[0])}: the PDF cannot show '{letter[0]}': show "
+                             "it in a figure, or in HTML only with content-visible")
 
     def _files(self, folder: Path) -> list[str]:
         return [path.relative_to(self.folder).as_posix() for path in folder.glob("*.*")]
