@@ -360,10 +360,16 @@ def test_paper_is_assembled_from_what_notebooks_wrote(tmp_path):
 
 
 def test_missing_material_names_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
-    report = tmp_path / "report"
+    report = tmp_path / "report" / "laptop"
     write_project(tmp_path / "root", report)
-    monkeypatch.setattr(paper, "build_paper",
-                        partial(build_paper, root=tmp_path / "root", report=report))
+    monkeypatch.setenv("MGLIB_REPORT", str(report.parent))
+    monkeypatch.setattr(paper, "build_paper", partial(build_paper, root=tmp_path / "root"))
+    assert paper.main(["--profile", "laptpo"]) == 2
+    line = capsys.readouterr().err
+    assert "no results of profile 'laptpo'; did you mean 'laptop'?" in line
+    assert "`mglib paper --profile laptpo` makes them" in line
+    assert paper.main(["--to", "html"]) == 0
+    assert capsys.readouterr().out == f"{report.parent / 'paper.html'}\n"
     (report / "figures/one.svg").unlink()
     assert paper.main(["--to", "html"]) == 2
     line = capsys.readouterr().err

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mglib import paths
-from mglib.errors import MglibError
+from mglib.errors import MglibError, unknown
 from mglib.report import lint
 from mglib.report.notebook_page import notebook_page
 from mglib.report.render import To, render
@@ -110,10 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Render as the command line asks; returns 0, or 2 after one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m mglib.report.paper", description=__doc__)
     parser.add_argument("--to", default="all", help="html, pdf or all (default)")
-    parser.add_argument("--profile", help="take what _report/PROFILE holds, not _report itself")
+    parser.add_argument("--profile", default="laptop",
+                        help="whose figures, tables and numbers to take (default laptop)")
     chosen = parser.parse_args(arguments)
     try:
-        material = paths.report() / chosen.profile if chosen.profile else None
+        material = paths.report() / chosen.profile
+        if not (material / "numbers").is_dir():
+            run = [path.parent.name for path in paths.report().glob("*/numbers")]
+            raise MglibError(f"{unknown('results of profile', chosen.profile, run)}; "
+                             f"`mglib paper --profile {chosen.profile}` makes them")
         for path in build_paper(chosen.to, material=material):
             print(path)
     except MglibError as error:
