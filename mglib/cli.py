@@ -99,8 +99,10 @@ def _prepare(args: argparse.Namespace) -> int:
         raise MglibError(f"--splits {args.splits}: at least 1 split is needed")
     chosen: dict[str, Any] = {"perceptors": tuple(args.perceptor)} if args.perceptor else {}
     for name in args.dataset:
-        for line in prepare(name, modalities=args.modality, split_seeds=range(args.splits), **chosen):
-            print(line)
+        done = prepare(name, modalities=args.modality, split_seeds=range(args.splits), **chosen)
+        for word in ("made", "rebuilt", "kept"):
+            if stages := [item.stage for item in done if item.outcome == word]:
+                print(f"{name}: {word} {len(stages)} ({stages[0]} to {stages[-1]})")
     return 0
 
 

@@ -24,6 +24,7 @@ from mglib.errors import MglibError, unknown
 from mglib.registry import datasets, perceptors
 
 FORMAT = 1
+STANDARD_SPLITS = 5  # split seeds 0 to 4 are prepared unless more are asked for
 
 
 @dataclass(frozen=True)
@@ -193,4 +194,6 @@ def _remedy(wanted: dict[str, Any]) -> str:
     """The command that makes the file of a recipe."""
     standard = wanted["perceptor"] in {"raw", "frozen", "bound"}
     option = "" if standard else f" --perceptor {wanted['perceptor']}"
+    if (wanted["split_seed"] or 0) >= STANDARD_SPLITS:
+        option += f" --splits {wanted['split_seed'] + 1}"
     return f"mglib prepare {wanted['dataset']}{option}"

