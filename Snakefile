@@ -13,6 +13,7 @@ TO = config.get("to", "all")
 DATASETS = ["emoji_concepts"]
 NOTEBOOKS = ["20_weak_generalization"]
 CACHE, REPORT = paths.cache(), paths.report()
+MATERIAL = REPORT / PROFILE
 MGLIB = paths.ROOT / "mglib"
 PREPARATION = [MGLIB / "data", MGLIB / "perceptors", MGLIB / "features.py"]
 PAPER = ["paper.qmd", "references.bib", "_quarto.yml"]
@@ -45,13 +46,14 @@ rule notebook:
     input:
         expand(CACHE / "{dataset}.prepared", dataset=DATASETS),
     output:
-        REPORT / "numbers" / "{notebook}.json",
+        MATERIAL / "numbers" / "{notebook}.json",
+        MATERIAL / "notebooks" / "{notebook}.ipynb",
     params:
         profile=PROFILE,
         digest=lambda found: code_digest(MGLIB, Path("notebooks") / f"{found.notebook}.ipynb"),
     log:
         # A log outlives a failing rule, an output does not: it holds the traceback.
-        REPORT / "notebooks" / "{notebook}.ipynb",
+        REPORT / "log" / "{notebook}.ipynb",
     threads: workflow.cores
     shell:
         "mglib run notebooks/{wildcards.notebook}.ipynb --profile {params.profile}"
@@ -61,10 +63,11 @@ rule paper:
     message:
         "render the paper: {wildcards.form}"
     input:
-        expand(REPORT / "numbers" / "{notebook}.json", notebook=NOTEBOOKS),
+        expand(MATERIAL / "notebooks" / "{notebook}.ipynb", notebook=NOTEBOOKS),
     output:
         REPORT / "paper.{form}",
     params:
+        profile=PROFILE,
         digest=code_digest(*map(Path, PAPER), *(MGLIB / "report").glob("*.*")),
     shell:
-        "python -m mglib.report.paper --to {wildcards.form}"
+        "python -m mglib.report.paper --to {wildcards.form} --profile {params.profile}"
