@@ -12,8 +12,8 @@ test: check ## prepare the data, then lint, type check, tests and notebooks
 	@$(BIN)/mglib prepare emoji_concepts
 	@$(BIN)/python -m pytest
 
-render: setup ## only render the paper, from the committed rows
-	@$(BIN)/python -m mglib.report.paper
+render: setup ## only render the paper, from the results of the last `make paper`
+	@$(BIN)/python -m mglib.report.paper --profile laptop
 
 lab: setup ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
