@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 12  # names that an error lists; of more, the nearest
+
 
 class MglibError(Exception):
     """A mistake or a missing thing that the caller can mend; printed as one line, exit status 2."""
@@ -17,6 +19,8 @@ class MglibError(Exception):
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> MglibError:
     """The error for a name that does not exist, with its nearest match and all that do."""
     names = sorted(allowed)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = get_close_matches(str(name), names, n=SHOWN, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return MglibError(f"no {kind} '{name}'{hint} (known: {', '.join(names) or 'none'})")
+    shown = names if len(names) <= SHOWN else near or names[:SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+    return MglibError(f"no {kind} '{name}'{hint} (known: {', '.join(shown) or 'none'}{more})")

@@ -80,7 +80,7 @@ def test_recall_without_a_common_space_is_a_dash():
 
 
 @pytest.mark.parametrize(("value", "signed", "text"), [
-    (0.5, False, "50.0"), (-0.013, True, "−1.3"), (Interval(0.1, 0.05, 0.15, 3), True, "+10.0 ± 5.0"),
-    (Interval(-0.1, -0.2, 0.0, 3), False, "−10.0 ± 10.0")])
+    (0.5, False, "50.0"), (-0.013, True, "−1.3"), (Interval(0.1, 0.05, 0.15, 3), True, "+10.0\xa0±\xa05.0"),
+    (Interval(-0.1, -0.2, 0.0, 3), False, "−10.0\xa0±\xa010.0")])
 def test_percent(value, signed, text):
     assert percent(value, signed) == text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUPERVISED = "Supervised on it"
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
 def held_out_values(chosen: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
@@ -70,7 +71,7 @@ def percent(interval: Interval | float, signed: bool = False) -> str:
     """A share as per cent with one decimal, an interval as mean and half width."""
     form = "+.1f" if signed else ".1f"
     if isinstance(interval, Interval):
-        return f"{100 * interval.mean:{form}} ± {100 * interval.half:.1f}".replace("-", "−")
+        return f"{100 * interval.mean:{form}}{PLUS_MINUS}{100 * interval.half:.1f}".replace("-", "−")
     return f"{100 * interval:{form}}".replace("-", "−")
 
 

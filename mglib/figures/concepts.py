@@ -57,4 +57,5 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
             if samples[0].kinds[modality] == "audio":
                 axes.set_xticks([0, round(seconds, 1)], ["0", f"{seconds:.1f} s"])
                 axes.tick_params(length=0, labelsize=7.5)
+    plt.close(figure)  # a notebook shows what a cell returns; pyplot would show it again
     return figure

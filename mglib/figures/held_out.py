@@ -54,4 +54,5 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         figure.legend(loc="outside upper center", ncols=len(methods), frameon=False,
                       handletextpad=0.4, columnspacing=1.6)
+    plt.close(figure)  # a notebook shows what a cell returns; pyplot would show it again
     return figure
