@@ -20,6 +20,7 @@ lab: setup ## open the notebooks in JupyterLab
 
 check: setup ## lint and type check
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
 setup: ## create or update .venv from requirements.lock (TORCH_INDEX: another index for torch)

@@ -38,14 +38,18 @@ def check_python(version: tuple[int, ...], modules: Sequence[str] = ("venv", "en
     low, high = PYTHONS
     found = ".".join(map(str, version[:2]))
     if not low <= version[:2] < high:
-        raise SetupError(f"Python {found} is not supported (3.{low[1]} to 3.{high[1] - 1} are); "
-                         "name another one: make PYTHON=python3.11")
+        raise SetupError(
+            f"Python {found} is not supported (3.{low[1]} to 3.{high[1] - 1} are); "
+            "name another one: make PYTHON=python3.11"
+        )
     for name in modules:
         try:
             __import__(name)
         except ImportError:
-            raise SetupError(f"Python {found} has no '{name}' module; on Debian install the "
-                             f"package python{found}-venv, then run this again") from None
+            raise SetupError(
+                f"Python {found} has no '{name}' module; on Debian install the "
+                f"package python{found}-venv, then run this again"
+            ) from None
 
 
 def key(root: Path, version: str) -> str:
@@ -79,8 +83,11 @@ def parse_version(text: str) -> tuple[int, ...]:
 def cuda_urls(report: dict[str, Any]) -> list[str]:
     """The addresses in a report of `pip install`, if it would take a CUDA build; else nothing."""
     items = report["install"]
-    cuda = any(item["metadata"]["name"].lower().startswith(CUDA_PREFIXES)
-               or "+cu" in item["metadata"]["version"] for item in items)
+    cuda = any(
+        item["metadata"]["name"].lower().startswith(CUDA_PREFIXES)
+        or "+cu" in item["metadata"]["version"]
+        for item in items
+    )
     return [item["download_info"]["url"] for item in items] if cuda else []
 
 
@@ -106,8 +113,10 @@ def cuda_warning(report: dict[str, Any]) -> str | None:
         return None
     size = download_size(urls)
     amount = "several GB" if size is None else f"{size / 1e9:.1f} GB"
-    return (f"WARNING: this index offers {TORCH} as a CUDA build only, {amount} to download; for a "
-            "CPU build stop here and set TORCH_INDEX to the address of an index that has one")
+    return (
+        f"WARNING: this index offers {TORCH} as a CUDA build only, {amount} to download; for a "
+        "CPU build stop here and set TORCH_INDEX to the address of an index that has one"
+    )
 
 
 def torch_arguments(environment: dict[str, str]) -> list[str]:
@@ -174,8 +183,12 @@ class Setup:
     def runs(self, *arguments: str) -> bool:
         """Whether the environment's interpreter starts and succeeds with these arguments."""
         try:
-            return subprocess.run([self.python, *arguments], capture_output=True,
-                                  env=clean()).returncode == 0
+            return (
+                subprocess.run(
+                    [self.python, *arguments], capture_output=True, env=clean()
+                ).returncode
+                == 0
+            )
         except OSError:
             return False
 
@@ -190,9 +203,11 @@ class Setup:
     def ready(self) -> bool:
         """Whether the last installation is whole, of this lock, and still there."""
         stamp = self.read_stamp()
-        return (stamp.get("key") == self.key
-                and all(Path(path).exists() for path in stamp["paths"])
-                and self.runs("-I", "-S", "-c", ""))
+        return (
+            stamp.get("key") == self.key
+            and all(Path(path).exists() for path in stamp["paths"])
+            and self.runs("-I", "-S", "-c", "")
+        )
 
     def step(self, name: str, command: list[str | Path], hint: str) -> None:
         """Run a command with its output in the log; say how long it took; raise if it fails."""
@@ -202,8 +217,14 @@ class Setup:
             log.write(f"\n$ {' '.join(map(str, command))}\n")
             log.flush()
             begin = log.tell()
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT,
-                                       stdin=subprocess.DEVNULL, cwd=self.root, env=clean())
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=self.root,
+                env=clean(),
+            )
             try:
                 while True:
                     try:
@@ -226,8 +247,11 @@ class Setup:
 
     def pip(self, name: str, *arguments: str | Path, hint: str) -> None:
         """Install with the environment's own pip."""
-        self.step(name, [self.python, "-m", "pip", "install", "--no-input", "--progress-bar=off",
-                         *arguments], hint)
+        self.step(
+            name,
+            [self.python, "-m", "pip", "install", "--no-input", "--progress-bar=off", *arguments],
+            hint,
+        )
 
     def make_venv(self) -> None:
         """Create `.venv`, or keep the one that works with this Python and place."""
@@ -235,8 +259,12 @@ class Setup:
         command: list[str | Path] = [self.base, "-m", "venv", *shared, self.venv]
         config = self.venv / "pyvenv.cfg"
         line = f"command = {' '.join(map(str, command))}\n"
-        whole = (config.is_file() and line in config.read_text(encoding="utf-8")
-                 and self.packages.is_dir() and self.runs("-m", "pip", "--version"))
+        whole = (
+            config.is_file()
+            and line in config.read_text(encoding="utf-8")
+            and self.packages.is_dir()
+            and self.runs("-m", "pip", "--version")
+        )
         self.stamp.unlink(missing_ok=True)
         if whole:
             broken = repair(self.packages)
@@ -249,8 +277,11 @@ class Setup:
             say(".venv is not usable and is made anew")
             shutil.rmtree(self.venv)
         self.venv.mkdir()
-        self.step("virtual environment .venv", command,
-                  f"on Debian install the package python3.{sys.version_info[1]}-venv")
+        self.step(
+            "virtual environment .venv",
+            command,
+            f"on Debian install the package python3.{sys.version_info[1]}-venv",
+        )
 
     def install_locked(self) -> None:
         """Install every package of the lock, each checked by its hash."""
@@ -270,12 +301,18 @@ class Setup:
             warning = self.foresee(arguments)
             if warning:
                 say(warning)
-            self.pip(TORCH, *arguments, hint="check the network, or set TORCH_INDEX to the address "
-                     "of another index, and run the command again")
+            self.pip(
+                TORCH,
+                *arguments,
+                hint="check the network, or set TORCH_INDEX to the address "
+                "of another index, and run the command again",
+            )
             found = torch_of(self.python)
         if found is None or not usable(found):
-            raise SetupError(f"the installed torch does not import; run '{self.python} -c "
-                             "\"import torch\"' to see why")
+            raise SetupError(
+                f"the installed torch does not import; run '{self.python} -c "
+                '"import torch"\' to see why'
+            )
         say(f"torch {found[0]}")
         return found[1]
 
@@ -286,9 +323,23 @@ class Setup:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
             # fast-deps reads the metadata of wheels where the index does not serve it apart.
-            asked = subprocess.run([self.python, "-m", "pip", "install", "--dry-run", "--quiet",
-                                    "--use-feature=fast-deps", "--report", report, *arguments],
-                                   capture_output=True, env=clean(), stdin=subprocess.DEVNULL)
+            asked = subprocess.run(
+                [
+                    self.python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--dry-run",
+                    "--quiet",
+                    "--use-feature=fast-deps",
+                    "--report",
+                    report,
+                    *arguments,
+                ],
+                capture_output=True,
+                env=clean(),
+                stdin=subprocess.DEVNULL,
+            )
             if asked.returncode:
                 return None  # the installation itself fails next, and says why
             return cuda_warning(json.loads(report.read_text(encoding="utf-8")))
@@ -298,8 +349,15 @@ class Setup:
         self.make_venv()
         self.install_locked()
         torch = self.install_torch()
-        self.pip("mglib", "--no-deps", "--no-build-isolation", "--no-index", "-e", self.root,
-                 hint="check pyproject.toml")
+        self.pip(
+            "mglib",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "-e",
+            self.root,
+            hint="check pyproject.toml",
+        )
         paths = [torch, self.venv / "bin" / "mglib", *self.packages.glob("*.dist-info/RECORD")]
         content = {"key": self.key, "paths": [str(path) for path in paths]}
         fresh = self.stamp.with_suffix(".tmp")

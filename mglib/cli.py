@@ -1,4 +1,4 @@
-"""The `mglib` command: exit status 0 only if what was asked was done, errors as one line on stderr."""
+"""The `mglib` command: status 0 only if what was asked was done, errors as one line on stderr."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:
-    parser = Parser(prog="mglib", description="What carries over when a model meets a modality it was "
-                    "not trained for, or loses one that it was?")
+    parser = Parser(
+        prog="mglib",
+        description="What carries over when a model meets a modality it was "
+        "not trained for, or loses one that it was?",
+    )
     parser.add_argument("--version", action="version", version=f"mglib {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
@@ -43,13 +46,21 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     one = command("prepare", "download, generate and encode datasets into the feature store")
     one.add_argument("dataset", nargs="+")
     one.add_argument("--perceptor", action="append", help="only this perceptor (repeatable)")
-    one.add_argument("--modality", action="append", help="these modalities (default: the core ones)")
+    one.add_argument(
+        "--modality", action="append", help="these modalities (default: the core ones)"
+    )
     one.add_argument("--splits", type=int, default=5, metavar="N", help="split seeds 0 to N-1 (5)")
 
     one = command("run", "run notebooks with parameters, through papermill")
     one.add_argument("notebook", nargs="+", help="a name such as 20_weak_generalization, or a path")
-    one.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                     help="set a notebook parameter (repeatable)")
+    one.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a notebook parameter (repeatable)",
+    )
     one.add_argument("--profile", help="quick, laptop or reference")
     one.add_argument("--device", help="auto, cpu or cuda")
     one.add_argument("--no-notebook", action="store_true", help="run the cells without Jupyter")
@@ -75,8 +86,10 @@ def _list(args: argparse.Namespace) -> int:
             found[kind] = notebooks()
         else:
             entries = getattr(registry, kind)
-            found[kind] = {name: (entries.get(name).__doc__ or "").strip().splitlines()[0]
-                           for name in entries.names()}
+            found[kind] = {
+                name: (entries.get(name).__doc__ or "").strip().splitlines()[0]
+                for name in entries.names()
+            }
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -128,12 +141,22 @@ def _paper(args: argparse.Namespace) -> int:
 
     if args.profile not in PROFILES:
         raise unknown("profile", args.profile, PROFILES)
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local",
-               "--config", f"profile={args.profile}", f"to={args.to}"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--profile",
+        "profiles/local",
+        "--config",
+        f"profile={args.profile}",
+        f"to={args.to}",
+    ]
     status = subprocess.run(command, cwd=paths.ROOT, check=False).returncode
     if status:
-        raise MglibError(f"the paper was not built (Snakemake ended with status {status}; the first "
-                         "error above says why); what was finished is kept, run again to go on")
+        raise MglibError(
+            f"the paper was not built (Snakemake ended with status {status}; the first "
+            "error above says why); what was finished is kept, run again to go on"
+        )
     for ending in ("html", "pdf") if args.to == "all" else (args.to,):
         print(paths.report() / f"paper.{ending}")
     return 0
@@ -159,7 +182,7 @@ def _quick_exit(arguments: Sequence[str], commands: dict[str, Parser]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return its exit status (0 done, 1 a check failed, 2 an error, 130 stopped)."""
+    """Run one command line; return 0 done, 1 a check failed, 2 an error, 130 stopped."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
@@ -172,7 +195,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest:
             options = commands[args.command]._option_string_actions
             raise unknown(f"option of `mglib {args.command}`", rest[0], options)
-        actions = {"list": _list, "prepare": _prepare, "run": _run, "paper": _paper, "check": _check}
+        actions = {
+            "list": _list,
+            "prepare": _prepare,
+            "run": _run,
+            "paper": _paper,
+            "check": _check,
+        }
         return actions[args.command](args)
     except MglibError as error:
         if debug:

@@ -49,11 +49,21 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
-                               errno.ENOTDIR, errno.EEXIST, errno.EFBIG}:
+        if error.errno not in {
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.EFBIG,
+        }:
             raise
-        raise MglibError(f"cannot write {path}: {error.strerror}; make room there or set "
-                         "MGLIB_CACHE to a folder that can be written") from error
+        raise MglibError(
+            f"cannot write {path}: {error.strerror}; make room there or set "
+            "MGLIB_CACHE to a folder that can be written"
+        ) from error
 
 
 def pack_strings(strings: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -83,26 +93,39 @@ def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) 
     if modality not in data.kinds:
         raise unknown(f"modality of {dataset}", modality, data.kinds)
     if data.kinds[modality] not in sense.kinds:
-        raise MglibError(f"perceptor '{perceptor}' takes {', '.join(sorted(sense.kinds))}, but "
-                         f"modality '{modality}' of {dataset} is {data.kinds[modality]}")
+        raise MglibError(
+            f"perceptor '{perceptor}' takes {', '.join(sorted(sense.kinds))}, but "
+            f"modality '{modality}' of {dataset} is {data.kinds[modality]}"
+        )
     if not sense.fitted:
         split_seed = None
     elif split_seed is None:
         raise MglibError(f"perceptor '{perceptor}' is fitted per split: give a split_seed")
     elif isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
         raise MglibError(f"split_seed must be a whole number from 0, not {split_seed!r}")
-    return {"format": FORMAT, "dataset": dataset, "perceptor": perceptor,
-            "parameters": sense.parameters(), "modality": modality, "split_seed": split_seed,
-            "space": sense.space(data, modality),
-            "versions": {"dataset": data.version, "perceptor": sense.version},
-            "sources": source_hashes(dataset, perceptor)}
+    return {
+        "format": FORMAT,
+        "dataset": dataset,
+        "perceptor": perceptor,
+        "parameters": sense.parameters(),
+        "modality": modality,
+        "split_seed": split_seed,
+        "space": sense.space(data, modality),
+        "versions": {"dataset": data.version, "perceptor": sense.version},
+        "sources": source_hashes(dataset, perceptor),
+    }
 
 
 def path_of(recipe: dict[str, Any]) -> Path:
     """Where the safetensors file of a recipe lies; its card lies beside it with suffix .json."""
     split = "" if recipe["split_seed"] is None else f".split{recipe['split_seed']}"
-    return (paths.cache() / "features" / recipe["dataset"] / recipe["perceptor"]
-            / f"{recipe['modality']}{split}.safetensors")
+    return (
+        paths.cache()
+        / "features"
+        / recipe["dataset"]
+        / recipe["perceptor"]
+        / f"{recipe['modality']}{split}.safetensors"
+    )
 
 
 def _card_path(path: Path) -> Path:
@@ -139,16 +162,23 @@ def state(wanted: dict[str, Any]) -> str:
 
 def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
     """Write one file of the store, then its card; a kill between the two leaves it 'missing'."""
-    tensors = {"values": features.values, "groups": features.groups,
-               "instance_ids": pack_strings(features.instance_ids)[0]}
+    tensors = {
+        "values": features.values,
+        "groups": features.groups,
+        "instance_ids": pack_strings(features.instance_ids)[0],
+    }
     if features.lengths is not None:
         tensors["lengths"] = features.lengths
     for name, target in features.targets.items():
         tensors[f"targets.{name}"] = target
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    card = {**features.card, **wanted, "shape": list(features.values.shape),
-            "dtype": str(features.values.dtype),
-            "content_hash": hashlib.sha256(content).hexdigest()}
+    card = {
+        **features.card,
+        **wanted,
+        "shape": list(features.values.shape),
+        "dtype": str(features.values.dtype),
+        "content_hash": hashlib.sha256(content).hexdigest(),
+    }
     path = path_of(wanted)
     with writing(path):
         _card_path(path).unlink(missing_ok=True)
@@ -157,8 +187,9 @@ def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
     return path
 
 
-def load_features(dataset: str, perceptor: str, modality: str,
-                  split_seed: int | None = None) -> FeatureSet:
+def load_features(
+    dataset: str, perceptor: str, modality: str, split_seed: int | None = None
+) -> FeatureSet:
     """One modality from the store, checked against its card.
 
     `split_seed` names the split that a fitted perceptor (bound) learned on; others disregard it.
@@ -171,23 +202,36 @@ def load_features(dataset: str, perceptor: str, modality: str,
         raise MglibError(f"no prepared features {path}; `{remedy}` makes them")
     if card is None:
         raise MglibError(
-            f"damaged cache file {_card_path(path)} (it is no card); `{remedy}` rebuilds it")
+            f"damaged cache file {_card_path(path)} (it is no card); `{remedy}` rebuilds it"
+        )
     old = [field for field, value in wanted.items() if card.get(field) != value]
     if old:
-        raise MglibError(f"outdated cache file {path} (made with other {', '.join(old)}); "
-                         f"`{remedy}` rebuilds it")
+        raise MglibError(
+            f"outdated cache file {path} (made with other {', '.join(old)}); `{remedy}` rebuilds it"
+        )
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != card.get("content_hash"):
-        raise MglibError(f"damaged cache file {path} (its sha256 is not the one on its card); "
-                         f"`{remedy}` rebuilds it")
+        raise MglibError(
+            f"damaged cache file {path} (its sha256 is not the one on its card); "
+            f"`{remedy}` rebuilds it"
+        )
     try:
         tensors = load(content)
     except SafetensorError as error:
         raise MglibError(f"damaged cache file {path} ({error}); `{remedy}` rebuilds it") from error
-    targets = {name.removeprefix("targets."): tensor for name, tensor in sorted(tensors.items())
-               if name.startswith("targets.")}
-    return FeatureSet(tensors["values"], tensors.get("lengths"), targets,
-                      unpack_strings(tensors["instance_ids"]), tensors["groups"], card)
+    targets = {
+        name.removeprefix("targets."): tensor
+        for name, tensor in sorted(tensors.items())
+        if name.startswith("targets.")
+    }
+    return FeatureSet(
+        tensors["values"],
+        tensors.get("lengths"),
+        targets,
+        unpack_strings(tensors["instance_ids"]),
+        tensors["groups"],
+        card,
+    )
 
 
 def _remedy(wanted: dict[str, Any]) -> str:

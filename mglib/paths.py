@@ -19,7 +19,7 @@ def rows() -> Path:
 
 
 def report() -> Path:
-    """Executed notebooks, figures, tables and the rendered paper (`MGLIB_REPORT`, else `_report`)."""
+    """Executed notebooks, figures, tables and the paper (`MGLIB_REPORT`, else `_report`)."""
     return Path(os.environ.get("MGLIB_REPORT", ROOT / "_report")).expanduser().resolve()
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a live line on a terminal or in Jupyter, plain lines in a log, silent in tests."""
+"""Progress of long work: a live line on a terminal or in Jupyter, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ class Progress:
         left = _clock((self.total - self.done) / rate) if rate else "?"
         share = 100 * self.done / self.total if self.total else 100.0
         note = f"  {self.note}" if self.note else ""
-        return (f"{self.label}  {self.done:,.0f}/{self.total:,.0f} {self.unit} ({share:.0f} %)  "
-                f"{rate:,.1f} {self.unit}/s  {_clock(seconds)} elapsed, {left} left{note}")
+        return (
+            f"{self.label}  {self.done:,.0f}/{self.total:,.0f} {self.unit} ({share:.0f} %)  "
+            f"{rate:,.1f} {self.unit}/s  {_clock(seconds)} elapsed, {left} left{note}"
+        )
 
     def _draw(self, last: bool = False) -> None:
         if self._mode == "terminal":
@@ -71,7 +73,11 @@ class Progress:
         elif self._handle is not None:
             self._handle.update({"text/plain": self._line()}, raw=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.note = "" if kind is None else "interrupted"
         self._draw(last=True)

@@ -1,4 +1,4 @@
-"""What a result was made from: digests of code by meaning, and the record that stands beside every file."""
+"""What a result was made from: digests of code by meaning, and the record beside every file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _whole_fstrings(tokens: Iterator[tokenize.TokenInfo], text: str) -> Iterator
             depth -= 1
             if not depth:
                 (first, left), (last, right) = start, token.end
-                span = [*lines[first - 1:last]]
+                span = [*lines[first - 1 : last]]
                 span[-1] = span[-1][:right]
                 span[0] = span[0][left:]
                 yield tokenize.STRING, "".join(span)
@@ -88,7 +88,8 @@ def code_digest(*paths_of_code: Path) -> str:
     other files (Lua, CSS, lock files) count byte for byte.
     """
     files = sorted(
-        file for path in paths_of_code
+        file
+        for path in paths_of_code
         for file in ([path] if path.is_file() else path.rglob("*.py"))
     )
     whole = hashlib.sha256()
@@ -103,8 +104,13 @@ def code_digest(*paths_of_code: Path) -> str:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(paths.ROOT), *arguments], capture_output=True,
-                              text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(paths.ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -124,7 +130,7 @@ class Record:
         self._started = time.time()
 
     def finish(self, **more: Any) -> dict[str, Any]:
-        """Commit, dirty flag, command, versions, lock hash, wall time [s], peak memory [MiB], and `more`."""
+        """Commit, dirty flag, command, versions, lock, wall time [s], peak memory [MiB], `more`."""
         status = _git("status", "--porcelain", "--untracked-files=no")
         lock = paths.ROOT / "requirements.lock"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -24,8 +24,10 @@ class Registry:
 
         def enter(item: Any) -> Any:
             if name in self._found:
-                raise MglibError(f"{self.kind} '{name}' is registered twice: in "
-                                 f"{self._found[name].__module__} and in {item.__module__}")
+                raise MglibError(
+                    f"{self.kind} '{name}' is registered twice: in "
+                    f"{self._found[name].__module__} and in {item.__module__}"
+                )
             item.name = name
             self._found[name] = item
             return item

@@ -1,4 +1,4 @@
-"""The result table: every measured value is one row, in small parquet parts that are never rewritten."""
+"""The result table: every measured value is a row, in small parquet parts never rewritten."""
 
 from __future__ import annotations
 
@@ -17,20 +17,45 @@ from mglib import paths
 from mglib.errors import MglibError
 from mglib.provenance import digest, write_record
 
-SCHEMA = pa.schema([
-    *((name, pa.string()) for name in (
-        "experiment", "task", "dataset", "perceptor", "algorithm", "variant", "train",
-        "train_pattern", "test_pattern")),
-    ("train_rate", pa.float64()), ("test_rate", pa.float64()),
-    ("draw", pa.int64()), ("seed", pa.int64()), ("split_seed", pa.int64()), ("step", pa.int64()),
-    ("modality", pa.string()), ("split", pa.string()), ("metric", pa.string()),
-    ("value", pa.float64()), ("n", pa.int64()),
-    ("status", pa.string()), ("precision", pa.string()), ("profile", pa.string()),
-    ("key", pa.string()), ("hparams", pa.string()),
-])
+SCHEMA = pa.schema(
+    [
+        *(
+            (name, pa.string())
+            for name in (
+                "experiment",
+                "task",
+                "dataset",
+                "perceptor",
+                "algorithm",
+                "variant",
+                "train",
+                "train_pattern",
+                "test_pattern",
+            )
+        ),
+        ("train_rate", pa.float64()),
+        ("test_rate", pa.float64()),
+        ("draw", pa.int64()),
+        ("seed", pa.int64()),
+        ("split_seed", pa.int64()),
+        ("step", pa.int64()),
+        ("modality", pa.string()),
+        ("split", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("status", pa.string()),
+        ("precision", pa.string()),
+        ("profile", pa.string()),
+        ("key", pa.string()),
+        ("hparams", pa.string()),
+    ]
+)
 
 
-def write_part(experiment: str, rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> Path:
+def write_part(
+    experiment: str, rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]
+) -> Path:
     """Write the rows of some whole trials as one part with its record; return the part's path.
 
     The name hangs on the keys, so that writing the same trials twice leaves one part.
@@ -40,7 +65,8 @@ def write_part(experiment: str, rows: Iterable[Mapping[str, Any]], record: Mappi
     if extra := {name for row in rows for name in row} - set(SCHEMA.names):
         raise MglibError(f"rows have no column {sorted(extra)} (known: {', '.join(SCHEMA.names)})")
     table = pa.Table.from_pylist(
-        [{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA)
+        [{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA
+    )
     part = paths.rows() / experiment / f"{digest(sorted({row['key'] for row in rows}))}.parquet"
     fresh = part.with_name(f".{part.name}.{os.getpid()}.tmp")
     try:
@@ -51,7 +77,9 @@ def write_part(experiment: str, rows: Iterable[Mapping[str, Any]], record: Mappi
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise MglibError(f"cannot write result rows to {part.parent}: {error.strerror or error}") from error
+        raise MglibError(
+            f"cannot write result rows to {part.parent}: {error.strerror or error}"
+        ) from error
     return part
 
 
@@ -60,17 +88,22 @@ def read_rows(experiment: str, keys: Collection[str] | None = None) -> pa.Table:
 
     With `keys`, only the rows of those trials. Raises MglibError naming a part that cannot be read.
     """
-    files = [paths.ROOT / "results" / f"{experiment}.parquet",
-             *sorted((paths.rows() / experiment).glob("*.parquet"))]
-    tables, seen = [], set()
+    files = [
+        paths.ROOT / "results" / f"{experiment}.parquet",
+        *sorted((paths.rows() / experiment).glob("*.parquet")),
+    ]
+    tables: list[pa.Table] = []
+    seen: set[str] = set()
     for file in files:
         if not file.exists() or file.name.startswith("."):
             continue
         try:
             table = pq.read_table(file, schema=SCHEMA)
         except (pa.ArrowException, OSError) as error:
-            raise MglibError(f"damaged result rows {file}: {error}; delete the file and run again: "
-                             "only its trials are computed again") from error
+            raise MglibError(
+                f"damaged result rows {file}: {error}; delete the file and run again: "
+                "only its trials are computed again"
+            ) from error
         # Two writers may have finished the same trial; its rows are the same, so the first is kept.
         found = set(pc.unique(table["key"]).to_pylist())
         wanted = found - seen if keys is None else (found - seen) & set(keys)

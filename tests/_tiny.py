@@ -35,8 +35,12 @@ class Tiny(Dataset):
 
     def index(self) -> Index:
         groups = np.arange(INSTANCES) // 2
-        return Index([f"instance {n}" for n in range(INSTANCES)], groups, {"class": groups % 3},
-                     {"class": ["x", "y", "z"]})
+        return Index(
+            [f"instance {n}" for n in range(INSTANCES)],
+            groups,
+            {"class": groups % 3},
+            {"class": ["x", "y", "z"]},
+        )
 
     def raw(self, modality, advance):
         time.sleep(pause)

@@ -24,13 +24,16 @@ def slow_features(model, trial, x):
 
 
 def slow_cross_entropy(logits, labels):
-    return np.mean([np.log(np.exp(row).sum()) - row[label]
-                    for row, label in zip(logits, labels, strict=True)])
+    return np.mean(
+        [np.log(np.exp(row).sum()) - row[label] for row, label in zip(logits, labels, strict=True)]
+    )
 
 
 def head(model, trial):
-    return (model.classifier.weight[trial].detach().double().numpy(),
-            model.classifier.bias[trial, 0].detach().double().numpy())
+    return (
+        model.classifier.weight[trial].detach().double().numpy(),
+        model.classifier.bias[trial, 0].detach().double().numpy(),
+    )
 
 
 def random_batch(bank, trials=2, modalities=3, rows=5):
@@ -69,7 +72,7 @@ def test_concat_copies_the_unseen_modality_into_every_slot():
     x = random_batch(bank, trials=1).x[:, 0]
     w, b = head(model, 0)
     z = slow_features(model, 0, x[0])
-    expected = sum(z @ w[16 * m:16 * (m + 1)] for m in range(3)) + b
+    expected = sum(z @ w[16 * m : 16 * (m + 1)] for m in range(3)) + b
     np.testing.assert_allclose(model.predict(x)[0].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 

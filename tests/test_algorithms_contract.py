@@ -18,7 +18,9 @@ LEARNERS = [name for name in algorithms.names() if algorithms.get(name).learns]
 def batch_of(bank, trials, model, rows=8):
     pools = [bank.splits[t.split_seed]["train"] for t in trials]
     index = next(iter(minibatches(trials, pools, 3, rows, 1, model.aligned)))
-    blocks = torch.stack([torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials])
+    blocks = torch.stack(
+        [torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials]
+    )
     return Batch(bank.values[blocks[:, :, None], index], bank.labels[index])
 
 
@@ -26,8 +28,11 @@ def batch_of(bank, trials, model, rows=8):
 def test_learns_separable_classes_and_carries_over(name):
     bank = make_bank()
     trial = make_trial(name, steps=400, lr=3e-3)
-    rows = {(r["modality"], r["split"]): r["value"] for r in train([trial], bank)
-            if r["metric"] == "accuracy"}
+    rows = {
+        (r["modality"], r["split"]): r["value"]
+        for r in train([trial], bank)
+        if r["metric"] == "accuracy"
+    }
     assert rows["art", "test"] > 0.9
     assert rows["text", "test"] > 0.9, "the unseen modality shares the space here"
 
@@ -37,8 +42,9 @@ def test_every_parameter_moves(name):
     bank, trials = make_bank(), [make_trial(name, seed=s) for s in range(2)]
     model = build(trials, bank)
     before = {k: v.detach().clone() for k, v in model.named_parameters()}
-    optimiser = OPTIMISERS[model.optimiser](list(model.parameters()), torch.tensor([1e-2, 1e-2]),
-                                            torch.zeros(2))
+    optimiser = OPTIMISERS[model.optimiser](
+        list(model.parameters()), torch.tensor([1e-2, 1e-2]), torch.zeros(2)
+    )
     for _ in range(5):
         losses = model.loss(batch_of(bank, trials, model))
         optimiser.step(torch.autograd.grad(losses.sum(), list(model.parameters())))
@@ -55,7 +61,9 @@ def test_same_seed_same_rows_other_seed_other_weights(name):
     if name in LEARNERS:
         other = make_trial(name, seed=1)
         a, b = build([trial], bank), build([other], bank)
-        assert all(not torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+        assert all(
+            not torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)
+        )
 
 
 @pytest.mark.parametrize("name", algorithms.names())
@@ -65,7 +73,7 @@ def test_losses_are_per_trial_and_no_gradient_crosses(name):
     losses = model.loss(batch_of(bank, trials, model))
     assert losses.shape == (3,) and torch.isfinite(losses).all()
     for parameter in model.parameters():
-        gradient, = torch.autograd.grad(losses[1], parameter, retain_graph=True)
+        (gradient,) = torch.autograd.grad(losses[1], parameter, retain_graph=True)
         assert gradient[1].any() and not gradient[0].any() and not gradient[2].any()
 
 
@@ -87,16 +95,26 @@ def test_pairing_matters_if_and_only_if_declared(name):
     batch = batch_of(bank, trials, model, rows=32)
     # All modalities with the labels of the first, so that only the pairing can differ.
     y = batch.y[:, :1].expand(-1, 3, -1)
-    x = torch.stack([torch.stack([
-        bank.values[m][(bank.labels == c).nonzero()[i % 50, 0]] for i, c in enumerate(y[0, 0])
-    ]) for m in range(3)])[None]
+    x = torch.stack(
+        [
+            torch.stack(
+                [
+                    bank.values[m][(bank.labels == c).nonzero()[i % 50, 0]]
+                    for i, c in enumerate(y[0, 0])
+                ]
+            )
+            for m in range(3)
+        ]
+    )[None]
     order = torch.arange(32)
     for c in range(bank.classes):
         own = (y[0, 0] == c).nonzero().flatten()
         order[own] = own.roll(1)
     apart = x.clone()
     apart[:, 1] = x[:, 1, order]
-    same = torch.allclose(model.loss(Batch(apart, y)), model.loss(Batch(x, y)), rtol=1e-6, atol=1e-7)
+    same = torch.allclose(
+        model.loss(Batch(apart, y)), model.loss(Batch(x, y)), rtol=1e-6, atol=1e-7
+    )
     assert same == (not model.aligned)
 
 

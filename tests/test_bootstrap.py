@@ -40,14 +40,26 @@ elif arguments[:3] == ["-m", "pip", "install"]:
         (venv / "bin" / "mglib").touch()
 """
 
-CPU = {"install": [{"metadata": {"name": "torch", "version": "2.13.0+cpu"},
-                    "download_info": {"url": "file:///torch.whl"}}]}
-CUDA = {"install": [
-    {"metadata": {"name": "torch", "version": "2.13.0"},
-     "download_info": {"url": "file:///torch.whl"}},
-    {"metadata": {"name": "nvidia-cublas", "version": "13.1"},
-     "download_info": {"url": "file:///cublas.whl"}},
-]}
+CPU = {
+    "install": [
+        {
+            "metadata": {"name": "torch", "version": "2.13.0+cpu"},
+            "download_info": {"url": "file:///torch.whl"},
+        }
+    ]
+}
+CUDA = {
+    "install": [
+        {
+            "metadata": {"name": "torch", "version": "2.13.0"},
+            "download_info": {"url": "file:///torch.whl"},
+        },
+        {
+            "metadata": {"name": "nvidia-cublas", "version": "13.1"},
+            "download_info": {"url": "file:///cublas.whl"},
+        },
+    ]
+}
 
 
 @pytest.fixture
@@ -80,10 +92,16 @@ def calls(world: Path) -> list[list[str]]:
 
 
 def test_needs_only_the_standard_library() -> None:
-    code = ("import sys; sys.path.insert(0, sys.argv[1]); import mglib.bootstrap; "
-            "print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)")
-    told = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(bootstrap.ROOT)],
-                          capture_output=True, text=True, check=True)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import mglib.bootstrap; "
+        "print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(bootstrap.ROOT)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert set(told.stdout.split()) == {"__main__", "mglib"} - set(sys.stdlib_module_names)
 
 
@@ -101,9 +119,16 @@ def test_python_in_bounds(version: tuple[int, int]) -> None:
         bootstrap.check_python(version, modules=("no_such_module",))
 
 
-@pytest.mark.parametrize(("version", "kept"), [
-    ("2.13.0+cpu", True), ("2.11.0a0+git1", True), ("3.0", True), ("2.9.1", False), ("1.13", False),
-])
+@pytest.mark.parametrize(
+    ("version", "kept"),
+    [
+        ("2.13.0+cpu", True),
+        ("2.11.0a0+git1", True),
+        ("3.0", True),
+        ("2.9.1", False),
+        ("1.13", False),
+    ],
+)
 def test_which_torch_is_kept(version: str, kept: bool) -> None:
     assert bootstrap.usable((version, "torch/__init__.py")) is kept
     assert not bootstrap.usable(None)
@@ -138,8 +163,14 @@ def test_cuda_is_announced_with_its_size(tmp_path: Path) -> None:
         item["download_info"]["url"] = wheel.as_uri()
     told = bootstrap.cuda_warning(report)
     assert told is not None and "2.7 GB" in told
-    local = {"install": [{"metadata": {"name": "torch", "version": "2.13.0+cu130"},
-                          "download_info": {"url": "file:///torch.whl"}}]}
+    local = {
+        "install": [
+            {
+                "metadata": {"name": "torch", "version": "2.13.0+cu130"},
+                "download_info": {"url": "file:///torch.whl"},
+            }
+        ]
+    }
     assert bootstrap.cuda_warning(local) is not None
 
 
@@ -155,8 +186,9 @@ def test_installs_once(setup: bootstrap.Setup, world: Path) -> None:
     assert bootstrap.Setup(setup.root).ready()
 
 
-def test_torch_index_is_passed_on(setup: bootstrap.Setup, world: Path,
-                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_index_is_passed_on(
+    setup: bootstrap.Setup, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_INDEX", "https://index.example/cpu")
     setup.install()
     asked = [call for call in calls(world) if bootstrap.TORCH in call]
@@ -164,8 +196,9 @@ def test_torch_index_is_passed_on(setup: bootstrap.Setup, world: Path,
     assert all(call[-2:] == ["--index-url", "https://index.example/cpu"] for call in asked)
 
 
-def test_cuda_warning_is_printed_and_set_up_goes_on(setup: bootstrap.Setup, world: Path,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_cuda_warning_is_printed_and_set_up_goes_on(
+    setup: bootstrap.Setup, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (world / "report.json").write_text(json.dumps(CUDA))
     setup.install()
     assert "WARNING" in capsys.readouterr().err
@@ -173,8 +206,9 @@ def test_cuda_warning_is_printed_and_set_up_goes_on(setup: bootstrap.Setup, worl
 
 
 @pytest.mark.parametrize(("version", "shared"), [("2.12.1", True), ("2.9.0", False)])
-def test_torch_of_the_base_is_kept_if_new_enough(setup: bootstrap.Setup, world: Path, version: str,
-                                                 shared: bool) -> None:
+def test_torch_of_the_base_is_kept_if_new_enough(
+    setup: bootstrap.Setup, world: Path, version: str, shared: bool
+) -> None:
     (world / "base-torch").write_text(version)
     setup.install()
     made = next(call for call in calls(world) if call[:2] == ["-m", "venv"])
@@ -224,16 +258,22 @@ def test_half_written_packages_are_forgotten(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").touch()
     for name in ("whole", "gone"):
         (tmp_path / f"{name}-1.dist-info" / "RECORD").write_text(
-            f'"{name}.py",sha256=x,0\n__pycache__/{name}.cpython-311.pyc,,\n')
+            f'"{name}.py",sha256=x,0\n__pycache__/{name}.cpython-311.pyc,,\n'
+        )
     (tmp_path / "gone.py").unlink()
     assert bootstrap.repair(tmp_path) == ["cut", "gone"]
     assert [path.name for path in tmp_path.glob("*.dist-info")] == ["whole-1.dist-info"]
 
 
-def test_main_says_one_line(monkeypatch: pytest.MonkeyPatch,
-                            capsys: pytest.CaptureFixture[str]) -> None:
-    for error, status in ((bootstrap.SetupError("torch failed"), 1), (OSError(28, "disk full"), 1),
-                          (KeyboardInterrupt(), 130)):
+def test_main_says_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, status in (
+        (bootstrap.SetupError("torch failed"), 1),
+        (OSError(28, "disk full"), 1),
+        (KeyboardInterrupt(), 130),
+    ):
+
         def fail(self: bootstrap.Setup, error: BaseException = error) -> bool:
             raise error
 

@@ -23,10 +23,13 @@ def wheel(tmp_path, monkeypatch) -> Carrier:
     path = folder / "made_up-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("made_up/data.txt", "seven")
-        archive.writestr("made_up-1.0.dist-info/METADATA",
-                         "Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n")
-        archive.writestr("made_up-1.0.dist-info/WHEEL",
-                         "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "made_up-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "made_up-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr("made_up-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("MGLIB_WHEELS", str(folder))
     monkeypatch.setenv("MGLIB_CACHE", str(tmp_path / "cache"))

@@ -9,30 +9,48 @@ import pytest
 from mglib.cli import main
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["prepar"], "no command 'prepar'; did you mean 'prepare'"),
-    (["list", "--jsn"], "did you mean '--json'"),
-    (["list", "algoritms"], "did you mean 'algorithms'"),
-    (["prepare", "emoji_concept"], "no dataset 'emoji_concept'; did you mean 'emoji_concepts'"),
-    (["prepare", "emoji_concepts", "--perceptor", "frozn"], "did you mean 'frozen'"),
-    (["prepare", "emoji_concepts", "--modality", "speach"], "did you mean 'speech'"),
-    (["prepare", "emoji_concepts", "--splits", "0"], "at least 1"),
-    (["prepare", "emoji_concepts", "--splits", "x"], "invalid int value"),
-    (["prepare"], "required: dataset"),
-    (["run", "20_weak_generalisation"], "did you mean '20_weak_generalization'"),
-    (["run", "20_weak_generalization", "-p", "stepz", "5"], "did you mean 'steps'"),
-    (["run", "20_weak_generalization", "-p", "steps", "many"], "must be int | None, not 'many'"),
-    (["run", "20_weak_generalization", "--no-notebook", "--profile", "lapto"], "did you mean 'laptop'"),
-    (["run", "20_weak_generalization", "--no-notebook", "-p", "algorithms", '["ermm"]'],
-     "no algorithm 'ermm'; did you mean 'erm'"),
-    (["run", "20_weak_generalization", "--no-notebook", "-p", "dataset", "emoji_concept"],
-     "did you mean 'emoji_concepts'"),
-    (["run", "20_weak_generalization", "--no-notebook", "-p", "shard", "3/2"], "k/K"),
-    (["run", "20_weak_generalization", "--no-notebook", "--device", "gpu"], "known: auto, cpu, cuda"),
-    (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
-    (["paper", "--to", "docx"], "invalid choice"),
-])
-def test_a_mistake_is_one_clear_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepar"], "no command 'prepar'; did you mean 'prepare'"),
+        (["list", "--jsn"], "did you mean '--json'"),
+        (["list", "algoritms"], "did you mean 'algorithms'"),
+        (["prepare", "emoji_concept"], "no dataset 'emoji_concept'; did you mean 'emoji_concepts'"),
+        (["prepare", "emoji_concepts", "--perceptor", "frozn"], "did you mean 'frozen'"),
+        (["prepare", "emoji_concepts", "--modality", "speach"], "did you mean 'speech'"),
+        (["prepare", "emoji_concepts", "--splits", "0"], "at least 1"),
+        (["prepare", "emoji_concepts", "--splits", "x"], "invalid int value"),
+        (["prepare"], "required: dataset"),
+        (["run", "20_weak_generalisation"], "did you mean '20_weak_generalization'"),
+        (["run", "20_weak_generalization", "-p", "stepz", "5"], "did you mean 'steps'"),
+        (
+            ["run", "20_weak_generalization", "-p", "steps", "many"],
+            "must be int | None, not 'many'",
+        ),
+        (
+            ["run", "20_weak_generalization", "--no-notebook", "--profile", "lapto"],
+            "did you mean 'laptop'",
+        ),
+        (
+            ["run", "20_weak_generalization", "--no-notebook", "-p", "algorithms", '["ermm"]'],
+            "no algorithm 'ermm'; did you mean 'erm'",
+        ),
+        (
+            ["run", "20_weak_generalization", "--no-notebook", "-p", "dataset", "emoji_concept"],
+            "did you mean 'emoji_concepts'",
+        ),
+        (["run", "20_weak_generalization", "--no-notebook", "-p", "shard", "3/2"], "k/K"),
+        (
+            ["run", "20_weak_generalization", "--no-notebook", "--device", "gpu"],
+            "known: auto, cpu, cuda",
+        ),
+        (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
+        (["paper", "--to", "docx"], "invalid choice"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_status_2(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "rows"))
     monkeypatch.setenv("MGLIB_REPORT", str(tmp_path / "report"))
     assert main(arguments) == 2
@@ -45,7 +63,9 @@ def test_list_shows_what_is_registered(capsys):
     assert main(["list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {"erm", "concat", "majority"} <= set(found["algorithms"])
-    assert "emoji_concepts" in found["datasets"] and {"raw", "frozen", "bound"} <= set(found["perceptors"])
+    assert "emoji_concepts" in found["datasets"] and {"raw", "frozen", "bound"} <= set(
+        found["perceptors"]
+    )
     assert "20_weak_generalization" in found["notebooks"]
 
 

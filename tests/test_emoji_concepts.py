@@ -32,11 +32,15 @@ def test_counts_are_those_measured(raw):
     assert tuple(np.bincount(text.targets["class"])) == COUNTS
     assert text.card["class_names"]["class"] == list(CLASSES)
     assert len(text.card["class_names"]["subgroup"]) == 96 == len(set(text.targets["subgroup"]))
-    classes_of_subgroup = {(s, c) for s, c in zip(text.targets["subgroup"], text.targets["class"],
-                                                  strict=True)}
+    classes_of_subgroup = {
+        (s, c) for s, c in zip(text.targets["subgroup"], text.targets["class"], strict=True)
+    }
     assert len(classes_of_subgroup) == 96
     assert {m: v.values.shape[1:] for m, v in raw.items() if m != "text"} == {
-        "art": (72, 72, 3), "glyph": (72, 72), "speech": (2, 32000)}
+        "art": (72, 72, 3),
+        "glyph": (72, 72),
+        "speech": (2, 32000),
+    }
 
 
 def test_groups_by_name_are_those_measured_and_equal_pictures_join(raw, names):
@@ -47,14 +51,22 @@ def test_groups_by_name_are_those_measured_and_equal_pictures_join(raw, names):
     pictures = [[picture.tobytes() for picture in raw[m].values] for m in ("art", "glyph")]
     for column in (keys, *pictures):
         group_of: dict = {}
-        assert all(group_of.setdefault(value, group) == group
-                   for value, group in zip(column, groups, strict=True))
+        assert all(
+            group_of.setdefault(value, group) == group
+            for value, group in zip(column, groups, strict=True)
+        )
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("man detective", ("detective",)), ("face with tears of joy", ("tears", "joy")),
-    ("woman", ()), ("Japanese “free of charge” button", ("japanese", "free")),
-    ("man’s shoe", ("man’s", "shoe"))])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("man detective", ("detective",)),
+        ("face with tears of joy", ("tears", "joy")),
+        ("woman", ()),
+        ("Japanese “free of charge” button", ("japanese", "free")),
+        ("man’s shoe", ("man’s", "shoe")),
+    ],
+)
 def test_content_words(name, words):
     assert content_words(name) == words
 
@@ -89,8 +101,14 @@ def test_sequences_resolve_to_their_ligature():
         def __init__(self, **fields):
             self.__dict__.update(fields)
 
-    table = Of(ligatures={"A": [Of(Component=["joiner", "B"], LigGlyph="A_B"),
-                                Of(Component=["joiner"], LigGlyph="A_")]})
+    table = Of(
+        ligatures={
+            "A": [
+                Of(Component=["joiner", "B"], LigGlyph="A_B"),
+                Of(Component=["joiner"], LigGlyph="A_"),
+            ]
+        }
+    )
     font = Font(GSUB=Of(table=Of(LookupList=Of(Lookup=[Of(LookupType=4, SubTable=[table])]))))
     sequences = ["A", "A\u200dB\ufe0f", "A\u200d\ufe0f", "B\u200dA"]
     assert resolve(font, sequences) == ["A", "A_B", "A_", "B"]

@@ -26,8 +26,10 @@ def one_thread():
 @pytest.mark.parametrize("algorithm", ["erm", "concat"])
 def test_a_trial_alone_and_in_a_stack_of_64_is_bit_identical(algorithm):
     bank = make_bank()
-    trials = [make_trial(algorithm, seed=s, split_seed=s % 2, lr=1e-3 * (1 + s), every=10)
-              for s in range(64)]
+    trials = [
+        make_trial(algorithm, seed=s, split_seed=s % 2, lr=1e-3 * (1 + s), every=10)
+        for s in range(64)
+    ]
     together = train(trials, bank)
     for index in (0, 37, 63):
         alone = train([trials[index]], bank)
@@ -36,8 +38,13 @@ def test_a_trial_alone_and_in_a_stack_of_64_is_bit_identical(algorithm):
 
 def test_weights_alone_and_in_a_stack_are_bit_identical(monkeypatch):
     kept = []
-    monkeypatch.setattr("mglib.trials.engine.measure", lambda model, bank, trials: (
-        kept.append([p.detach().clone() for p in model.parameters()]), measure(model, bank, trials))[1])
+    monkeypatch.setattr(
+        "mglib.trials.engine.measure",
+        lambda model, bank, trials: (
+            kept.append([p.detach().clone() for p in model.parameters()]),
+            measure(model, bank, trials),
+        )[1],
+    )
     bank = make_bank(width=64)
     trials = [make_trial(seed=s, steps=30, batch_size=32) for s in range(64)]
     train(trials, bank)
@@ -79,7 +86,7 @@ def test_minibatches_can_start_anywhere():
     whole = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False))
     rest = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False, start=BLOCK + 50))
     assert len(whole) == 2 * BLOCK + 7
-    assert all(torch.equal(a, b) for a, b in zip(whole[BLOCK + 50:], rest, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole[BLOCK + 50 :], rest, strict=True))
 
 
 def test_binding_instances_are_neither_trained_on_nor_evaluated():
@@ -88,7 +95,9 @@ def test_binding_instances_are_neither_trained_on_nor_evaluated():
     poisoned.values[:, poisoned.splits[0]["binding"]] = float("nan")
     trial = make_trial()
     model = build([trial], bank)
-    index = torch.cat(list(minibatches([trial], [bank.splits[0]["train"]], 3, 8, 50, aligned=False)))
+    index = torch.cat(
+        list(minibatches([trial], [bank.splits[0]["train"]], 3, 8, 50, aligned=False))
+    )
     assert not set(index.flatten().tolist()) & set(bank.splits[0]["binding"].tolist())
     rows = measure(model, poisoned, [trial])[0]
     assert {r["split"] for r in rows} == {"train", "validation", "test"}
@@ -98,21 +107,26 @@ def test_accuracy_equals_a_slow_count():
     bank = make_bank()
     trial = make_trial(steps=5)
     model = build([trial], bank)
-    rows = {(r["modality"], r["split"], r["metric"]): r["value"] for r in measure(model, bank, [trial])[0]}
+    rows = {
+        (r["modality"], r["split"], r["metric"]): r["value"]
+        for r in measure(model, bank, [trial])[0]
+    }
     with torch.no_grad():
         for number, modality in enumerate(MODALITIES):
             for split in ("validation", "test"):
                 index = bank.splits[0][split].tolist()
                 hits = {c: [] for c in range(bank.classes)}
                 for i in index:
-                    guess = int(model.predict(bank.values[number][None, i:i + 1])[0, 0].argmax())
+                    guess = int(model.predict(bank.values[number][None, i : i + 1])[0, 0].argmax())
                     hits[int(bank.labels[i])].append(guess == int(bank.labels[i]))
                 everything = [h for own in hits.values() for h in own]
                 recall = [sum(own) / len(own) for own in hits.values() if own]
                 assert rows[modality, split, "accuracy"] == pytest.approx(
-                    sum(everything) / len(everything))
+                    sum(everything) / len(everything)
+                )
                 assert rows[modality, split, "balanced_accuracy"] == pytest.approx(
-                    sum(recall) / len(recall))
+                    sum(recall) / len(recall)
+                )
 
 
 @pytest.fixture
@@ -122,12 +136,20 @@ def made_up_run(tmp_path, monkeypatch):
     bank = make_bank()
     monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
     trained = []
-    monkeypatch.setattr(run, "train", lambda trials, bank, tick: (
-        trained.extend(t.key for t in trials), train(trials, bank, tick))[1])
+    monkeypatch.setattr(
+        run,
+        "train",
+        lambda trials, bank, tick: (
+            trained.extend(t.key for t in trials),
+            train(trials, bank, tick),
+        )[1],
+    )
 
     def start(trials, **options):
         trained.clear()
-        return run_trials("made_up", "test", trials, profile="quick", device="cpu", workers=1, **options)
+        return run_trials(
+            "made_up", "test", trials, profile="quick", device="cpu", workers=1, **options
+        )
 
     start.trained = trained
     return start
@@ -188,34 +210,67 @@ def test_a_device_that_does_not_exist_is_refused():
 
 
 def test_stacks_never_mix_shapes():
-    trials = [make_trial("erm"), make_trial("concat"), make_trial("erm", train=("art",)),
-              make_trial("erm", batch_size=16), make_trial("erm", seed=1)]
+    trials = [
+        make_trial("erm"),
+        make_trial("concat"),
+        make_trial("erm", train=("art",)),
+        make_trial("erm", batch_size=16),
+        make_trial("erm", seed=1),
+    ]
     chunks = cut(trials, 8, 1)
     assert sorted(len(c) for c in chunks) == [1, 1, 1, 2]
     assert all(len({t.stack for t in c}) == 1 for c in chunks)
 
 
 def test_the_key_is_the_question_and_nothing_else():
-    ask = {"dataset": "emoji_concepts", "perceptor": "bound", "algorithm": "erm", "train": [MODALITIES[:3]],
-           "evaluate": MODALITIES, "seeds": [0], "split_seeds": [0], "steps": 10, "every": 5}
+    ask = {
+        "dataset": "emoji_concepts",
+        "perceptor": "bound",
+        "algorithm": "erm",
+        "train": [MODALITIES[:3]],
+        "evaluate": MODALITIES,
+        "seeds": [0],
+        "split_seeds": [0],
+        "steps": 10,
+        "every": 5,
+    }
     key = make_trials(**ask)[0].key
     assert key == make_trials(**ask)[0].key and len(key) == 16
-    for change in ({"seeds": [1]}, {"split_seeds": [1]}, {"steps": 11}, {"algorithm": "concat"},
-                   {"train": [MODALITIES[1:]]}, {"draws": [1]}, {"fixed": {"lr": 1e-3}}):
+    for change in (
+        {"seeds": [1]},
+        {"split_seeds": [1]},
+        {"steps": 11},
+        {"algorithm": "concat"},
+        {"train": [MODALITIES[1:]]},
+        {"draws": [1]},
+        {"fixed": {"lr": 1e-3}},
+    ):
         assert make_trials(**{**ask, **change})[0].key != key
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"dataset": "emoji_concept"}, "did you mean 'emoji_concepts'"),
-    ({"perceptor": "bond"}, "did you mean 'bound'"),
-    ({"algorithm": "ermm"}, "did you mean 'erm'"),
-    ({"train": [("art", "txt")]}, "did you mean 'text'"),
-    ({"train": [("art", "art")]}, "repeated"),
-    ({"variant": "as_publishd"}, "no variant of erm"),
-    ({"steps": 0}, "at least 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "emoji_concept"}, "did you mean 'emoji_concepts'"),
+        ({"perceptor": "bond"}, "did you mean 'bound'"),
+        ({"algorithm": "ermm"}, "did you mean 'erm'"),
+        ({"train": [("art", "txt")]}, "did you mean 'text'"),
+        ({"train": [("art", "art")]}, "repeated"),
+        ({"variant": "as_publishd"}, "no variant of erm"),
+        ({"steps": 0}, "at least 1"),
+    ],
+)
 def test_bad_questions_are_refused(change, message):
-    ask = {"dataset": "emoji_concepts", "perceptor": "bound", "algorithm": "erm", "train": [MODALITIES[:3]],
-           "evaluate": MODALITIES, "seeds": [0], "split_seeds": [0], "steps": 10, "every": 5}
+    ask = {
+        "dataset": "emoji_concepts",
+        "perceptor": "bound",
+        "algorithm": "erm",
+        "train": [MODALITIES[:3]],
+        "evaluate": MODALITIES,
+        "seeds": [0],
+        "split_seeds": [0],
+        "steps": 10,
+        "every": 5,
+    }
     with pytest.raises(MglibError, match=message):
         make_trials(**{**ask, **change})

@@ -21,11 +21,17 @@ from mglib.paths import ROOT
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 LOCK_TEXT = (ROOT / "requirements.lock").read_text()
-LOCK = {line.split("==")[0]: line.split("==")[1].split()[0]
-        for line in LOCK_TEXT.splitlines() if re.match(r"[a-z0-9]", line)}
+LOCK = {
+    line.split("==")[0]: line.split("==")[1].split()[0]
+    for line in LOCK_TEXT.splitlines()
+    if re.match(r"[a-z0-9]", line)
+}
 CONDA: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
-NEWCOMER = [Requirement(text) for part in (PYPROJECT["project"]["dependencies"], *EXTRAS.values())
-            for text in part]
+NEWCOMER = [
+    Requirement(text)
+    for part in (PYPROJECT["project"]["dependencies"], *EXTRAS.values())
+    for text in part
+]
 
 # What a package is called in an import or on a command line, where that is not its own name.
 CALLED = {
@@ -42,8 +48,9 @@ CALLED = {
 
 def conda_spec(name: str) -> SpecifierSet:
     """The version bounds of a package in environment.yml."""
-    found = [entry.partition(" ")[2] for entry in CONDA["dependencies"]
-             if entry.split(" ")[0] == name]
+    found = [
+        entry.partition(" ")[2] for entry in CONDA["dependencies"] if entry.split(" ")[0] == name
+    ]
     assert len(found) == 1
     return SpecifierSet(found[0])
 
@@ -70,7 +77,12 @@ def test_torch_agrees() -> None:
 def test_conda_door_leads_to_quarto_and_make() -> None:
     assert CONDA["channels"] == ["conda-forge", "nodefaults"]
     assert {entry.split(" ")[0] for entry in CONDA["dependencies"]} == {
-        "python", "pytorch", "quarto", "git", "make"}
+        "python",
+        "pytorch",
+        "quarto",
+        "git",
+        "make",
+    }
     group = Requirement(PYPROJECT["dependency-groups"]["quarto"][0])
     assert group.specifier == conda_spec("quarto")
     assert "quarto-cli" not in LOCK
@@ -107,8 +119,9 @@ def test_the_environment_is_the_lock() -> None:
             wrong.append(f"{name} {found.version}, locked: {LOCK.get(name)}")
         for text in found.requires or []:
             inner = Requirement(text)
-            if inner.marker is None or any(inner.marker.evaluate({"extra": extra})
-                                           for extra in needed.extras or {""}):
+            if inner.marker is None or any(
+                inner.marker.evaluate({"extra": extra}) for extra in needed.extras or {""}
+            ):
                 todo.append(inner)
     assert len(seen) > len(NEWCOMER)
     assert wrong == []
@@ -132,10 +145,17 @@ def test_nothing_is_declared_that_is_not_used() -> None:
     texts.append(str(PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]))
     texts += [path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb")]
     commands, imports = "\n".join(texts), used_names()
-    declared = [item.name for part, items in EXTRAS.items() if part != "setup"
-                for item in map(Requirement, items)]
-    idle = [name for name in declared
-            if (called := CALLED.get(name, name)) not in imports and called not in commands]
+    declared = [
+        item.name
+        for part, items in EXTRAS.items()
+        if part != "setup"
+        for item in map(Requirement, items)
+    ]
+    idle = [
+        name
+        for name in declared
+        if (called := CALLED.get(name, name)) not in imports and called not in commands
+    ]
     assert idle == []
 
 

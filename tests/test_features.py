@@ -30,8 +30,11 @@ def outcomes(name: str) -> dict[str, str]:
 
 def contents() -> dict[str, str]:
     folder = paths.cache() / "features"
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_strings_survive_packing():
@@ -98,7 +101,9 @@ def test_damaged_input_is_rebuilt_even_when_only_its_consumer_is_asked_for(tiny)
         (paths.cache() / "features" / "tiny" / name).write_bytes(b"x")
     rows = prepare(tiny, ("shifted",), ["picture"], [0])
     assert {row.stage: row.outcome for row in rows} == {
-        "shifted/picture split 0": "rebuilt", "raw/picture": "rebuilt"}
+        "shifted/picture split 0": "rebuilt",
+        "raw/picture": "rebuilt",
+    }
 
 
 def test_a_raised_version_makes_the_file_outdated(tiny, monkeypatch, capsys):
@@ -108,19 +113,23 @@ def test_a_raised_version_makes_the_file_outdated(tiny, monkeypatch, capsys):
         load_features(tiny, "shifted", "word", 0)
     found = outcomes(tiny)
     assert {stage for stage, what in found.items() if what == "rebuilt"} == {
-        f"shifted/{modality} split {seed}" for modality in ("picture", "word") for seed in (0, 1)}
+        f"shifted/{modality} split {seed}" for modality in ("picture", "word") for seed in (0, 1)
+    }
     assert load_features(tiny, "shifted", "word", 0).card["versions"]["perceptor"] == "2"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("tinny", "raw", "word"), "no dataset 'tinny'; did you mean 'tiny'"),
-    (("tiny", "shiftd", "word"), "no perceptor 'shiftd'; did you mean 'shifted'"),
-    (("tiny", "raw", "wrod"), "no modality of tiny 'wrod'; did you mean 'word'"),
-    (("tiny", "raw", "word"), "no prepared features .*`mglib prepare tiny` makes them"),
-    (("tiny", "shifted", "word"), "fitted per split: give a split_seed"),
-    (("tiny", "shifted", "word", -1), "whole number from 0, not -1"),
-    (("tiny", "speech_embedding", "word"), "takes audio, but modality 'word' of tiny is text"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tinny", "raw", "word"), "no dataset 'tinny'; did you mean 'tiny'"),
+        (("tiny", "shiftd", "word"), "no perceptor 'shiftd'; did you mean 'shifted'"),
+        (("tiny", "raw", "wrod"), "no modality of tiny 'wrod'; did you mean 'word'"),
+        (("tiny", "raw", "word"), "no prepared features .*`mglib prepare tiny` makes them"),
+        (("tiny", "shifted", "word"), "fitted per split: give a split_seed"),
+        (("tiny", "shifted", "word", -1), "whole number from 0, not -1"),
+        (("tiny", "speech_embedding", "word"), "takes audio, but modality 'word' of tiny is text"),
+    ],
+)
 def test_errors_name_value_and_remedy(tiny, arguments, message):
     with pytest.raises(MglibError, match=message):
         load_features(*arguments)
@@ -138,8 +147,9 @@ def test_killed_at_any_point_it_resumes_to_the_same_content(tmp_path):
     environment = {**os.environ, "MGLIB_PROGRESS": "off", "PYTHONPATH": str(paths.ROOT)}
 
     def run(cache: Path, seconds: float | None) -> None:
-        child = subprocess.Popen([sys.executable, script],
-                                 env={**environment, "MGLIB_CACHE": str(cache)})
+        child = subprocess.Popen(
+            [sys.executable, script], env={**environment, "MGLIB_CACHE": str(cache)}
+        )
         if seconds is None:
             assert child.wait() == 0
             return
@@ -158,8 +168,14 @@ def test_killed_at_any_point_it_resumes_to_the_same_content(tmp_path):
     run(whole, None)
     assert done and all(path.stat().st_mtime_ns == at for path, at in done.items())
     assert not leftover.exists()
-    listing = [{str(path.relative_to(cache)): path.read_bytes() for path in cache.rglob("*.*")
-                if path.is_file()} for cache in (killed, whole)]
+    listing = [
+        {
+            str(path.relative_to(cache)): path.read_bytes()
+            for path in cache.rglob("*.*")
+            if path.is_file()
+        }
+        for cache in (killed, whole)
+    ]
     assert listing[0] == listing[1]
 
 

@@ -16,16 +16,23 @@ from mglib.figures.style import as_svg
 def held_out():
     random = np.random.RandomState(0)
     methods = ["Majority class", "ERM", "Concat", "Supervised on it"]
-    values = pd.DataFrame([
-        {"modality": m, "method": method, "split_seed": s, "value": random.rand()}
-        for m in ("art", "text") for method in methods for s in range(3)])
-    means = values.groupby(["modality", "method"], sort=False)["value"].mean().reset_index(name="mean")
+    values = pd.DataFrame(
+        [
+            {"modality": m, "method": method, "split_seed": s, "value": random.rand()}
+            for m in ("art", "text")
+            for method in methods
+            for s in range(3)
+        ]
+    )
+    means = (
+        values.groupby(["modality", "method"], sort=False)["value"].mean().reset_index(name="mean")
+    )
     return values, means.assign(low=means["mean"] - 0.1, high=means["mean"] + 0.1)
 
 
 def test_held_out_shows_every_mean_with_its_parts(held_out):
     values, intervals = held_out
-    axes, = draw_held_out(values, intervals).axes
+    (axes,) = draw_held_out(values, intervals).axes
     assert "[%]" in axes.get_xlabel() and axes.get_ylabel()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["art", "text"]
     drawn = np.concatenate([np.asarray(line.get_xdata(), float) for line in axes.lines])
@@ -40,10 +47,20 @@ def test_the_same_rows_give_the_same_bytes(held_out):
 
 def test_samples_fill_every_modality():
     kinds = {"art": "image", "speech": "audio", "text": "text"}
-    sample = Sample({"art": np.zeros((8, 8, 3), np.uint8), "speech": np.ones(1600, np.int16),
-                     "text": "grinning face"}, kinds, "Smileys", 16000)
+    sample = Sample(
+        {
+            "art": np.zeros((8, 8, 3), np.uint8),
+            "speech": np.ones(1600, np.int16),
+            "text": "grinning face",
+        },
+        kinds,
+        "Smileys",
+        16000,
+    )
     figure = draw_samples([sample, sample])
     grid = np.array(figure.axes).reshape(2, 4)
     assert [axes.get_title(loc="left") for axes in grid[0]] == ["class", "art", "speech", "text"]
-    assert grid[1, 1].images and grid[1, 2].lines and grid[1, 3].texts[0].get_text() == "grinning face"
+    assert (
+        grid[1, 1].images and grid[1, 2].lines and grid[1, 3].texts[0].get_text() == "grinning face"
+    )
     assert grid[1, 2].get_xticklabels()[1].get_text() == "0.1 s"

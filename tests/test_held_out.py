@@ -27,14 +27,27 @@ def chosen():
     for split_seed in range(3):
         for seed in range(2):
             for algorithm, train, value in [
-                    ("erm", "glyph+speech", 0.5), ("concat", "glyph+speech", 0.6), ("erm", "art", 0.9),
-                    ("majority", "glyph+speech", 0.2)]:
+                ("erm", "glyph+speech", 0.5),
+                ("concat", "glyph+speech", 0.6),
+                ("erm", "art", 0.9),
+                ("majority", "glyph+speech", 0.2),
+            ]:
                 for modality in ("art", "glyph"):
                     for split in ("validation", "test"):
-                        rows.append({
-                            "algorithm": algorithm, "train": train, "modality": modality, "split": split,
-                            "metric": "accuracy", "seed": seed, "split_seed": split_seed,
-                            "value": value + 0.01 * split_seed + 0.1 * seed if split == "test" else 0.0})
+                        rows.append(
+                            {
+                                "algorithm": algorithm,
+                                "train": train,
+                                "modality": modality,
+                                "split": split,
+                                "metric": "accuracy",
+                                "seed": seed,
+                                "split_seed": split_seed,
+                                "value": value + 0.01 * split_seed + 0.1 * seed
+                                if split == "test"
+                                else 0.0,
+                            }
+                        )
     return pd.DataFrame(rows)
 
 
@@ -51,7 +64,8 @@ def test_intervals_and_differences_are_those_of_the_splits():
     table = held_out_intervals(values, ["art"], ["ERM", SUPERVISED], 0.2)
     expected = resampled_interval([0.55, 0.56, 0.57], 0.2)
     assert table.iloc[0][["mean", "low", "high"]].tolist() == pytest.approx(
-        [expected.mean, expected.low, expected.high])
+        [expected.mean, expected.low, expected.high]
+    )
     gap = paired_difference(values, "art", SUPERVISED, "ERM", 0.2)
     assert (gap.mean, gap.half) == pytest.approx((0.4, 0), abs=1e-9)
     assert verdict(gap) == "higher"
@@ -59,10 +73,17 @@ def test_intervals_and_differences_are_those_of_the_splits():
 
 def test_the_table_has_a_mean_row_and_a_paired_column():
     random = np.random.RandomState(0)
-    values = pd.DataFrame([
-        {"modality": m, "method": method, "split_seed": s, "value": random.rand()}
-        for m in MODALITIES for method in ("A", "B") for s in range(4)])
-    table = accuracy_table(values, held_out_intervals(values, MODALITIES, ["A", "B"], 0.2), "B", "A", 0.2)
+    values = pd.DataFrame(
+        [
+            {"modality": m, "method": method, "split_seed": s, "value": random.rand()}
+            for m in MODALITIES
+            for method in ("A", "B")
+            for s in range(4)
+        ]
+    )
+    table = accuracy_table(
+        values, held_out_intervals(values, MODALITIES, ["A", "B"], 0.2), "B", "A", 0.2
+    )
     assert table.columns.tolist() == ["Held out", "A", "B", "B − A"]
     assert table["Held out"].tolist() == ["art", "glyph", "mean"]
     overall = values.groupby(["method", "split_seed"])["value"].mean()
@@ -72,15 +93,30 @@ def test_the_table_has_a_mean_row_and_a_paired_column():
 
 
 def test_recall_without_a_common_space_is_a_dash():
-    rows = [{"modality": m, "split_seed": s, "chance": 0.03, "bound": 0.4 + 0.1 * s,
-             "frozen": None if m == "art" else 0.1 * s} for m in MODALITIES for s in range(2)]
+    rows = [
+        {
+            "modality": m,
+            "split_seed": s,
+            "chance": 0.03,
+            "bound": 0.4 + 0.1 * s,
+            "frozen": None if m == "art" else 0.1 * s,
+        }
+        for m in MODALITIES
+        for s in range(2)
+    ]
     table = recall_table(pd.DataFrame(rows), 0.2)
     assert table["Frozen"].tolist()[0] == "–" and table["Frozen"].tolist()[1] != "–"
     assert table["Chance"].tolist() == ["3.0", "3.0"]
 
 
-@pytest.mark.parametrize(("value", "signed", "text"), [
-    (0.5, False, "50.0"), (-0.013, True, "−1.3"), (Interval(0.1, 0.05, 0.15, 3), True, "+10.0\xa0±\xa05.0"),
-    (Interval(-0.1, -0.2, 0.0, 3), False, "−10.0\xa0±\xa010.0")])
+@pytest.mark.parametrize(
+    ("value", "signed", "text"),
+    [
+        (0.5, False, "50.0"),
+        (-0.013, True, "−1.3"),
+        (Interval(0.1, 0.05, 0.15, 3), True, "+10.0\xa0±\xa05.0"),
+        (Interval(-0.1, -0.2, 0.0, 3), False, "−10.0\xa0±\xa010.0"),
+    ],
+)
 def test_percent(value, signed, text):
     assert percent(value, signed) == text

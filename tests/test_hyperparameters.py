@@ -9,8 +9,10 @@ from mglib.registry import algorithms
 from mglib.trials.hyperparameters import draw_hparams, seed_hash
 
 
-@pytest.mark.parametrize(("parts", "seed"), [
-    ((0, 0), 894182419), ((0, 1), 1514274641), ((0, 2), 1325548499), ((1, 2), 1981683110)])
+@pytest.mark.parametrize(
+    ("parts", "seed"),
+    [((0, 0), 894182419), ((0, 1), 1514274641), ((0, 2), 1325548499), ((1, 2), 1981683110)],
+)
 def test_seed_hash(parts, seed):
     assert seed_hash(*parts) == seed
 

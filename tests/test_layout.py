@@ -23,13 +23,23 @@ FLOORS = [
     {"__main__"},
 ]
 FLOOR = {member: floor for floor, members in enumerate(FLOORS) for member in members}
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-           for path in (ROOT / "mglib").rglob("*.py")}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "mglib").rglob("*.py")
+}
 # In pieces, so that this file does not find itself.
 FORBIDDEN = [
-    r"/(?:wo" r"rk|ro" r"ot|op" r"t)/\w", r"/ho" r"me/\w", r"/Us" r"ers/\w",
-    r"py" r"pi\.org", r"python" r"hosted", r"download\.py" r"torch\.org", r"registry\.npm" r"js",
-    r"deb\.deb" r"ian\.org", r"anaconda\.or" r"g", r"\bfac" r"ts/\w+\.md", r"\bdesi" r"gn\.md",
+    r"/(?:wo" r"rk|ro" r"ot|op" r"t)/\w",
+    r"/ho" r"me/\w",
+    r"/Us" r"ers/\w",
+    r"py" r"pi\.org",
+    r"python" r"hosted",
+    r"download\.py" r"torch\.org",
+    r"registry\.npm" r"js",
+    r"deb\.deb" r"ian\.org",
+    r"anaconda\.or" r"g",
+    r"\bfac" r"ts/\w+\.md",
+    r"\bdesi" r"gn\.md",
 ]
 
 
@@ -85,13 +95,18 @@ def test_no_circles() -> None:
     graphlib.TopologicalSorter(members).prepare()
 
 
-@pytest.mark.parametrize("code", [
-    "import mglib",
-    "import runpy; sys.argv = ['mglib', '--help']; runpy.run_module('mglib', run_name='__main__')",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mglib",
+        "import runpy; sys.argv = ['mglib', '--help']; runpy.run_module('mglib', None, '__main__')",
+    ],
+)
 def test_help_needs_no_torch(code: str) -> None:
-    ask = ("import atexit, sys; atexit.register(lambda: print('heavy:', *({'torch', 'numpy', "
-           f"'pyarrow', 'pandas', 'matplotlib'}} & sys.modules.keys()))); {code}")
+    ask = (
+        "import atexit, sys; atexit.register(lambda: print('heavy:', *({'torch', 'numpy', "
+        f"'pyarrow', 'pandas', 'matplotlib'}} & sys.modules.keys()))); {code}"
+    )
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=ROOT)
     assert told.returncode == 0, told.stderr
     assert told.stdout.splitlines()[-1].strip() == "heavy:"
@@ -99,18 +114,25 @@ def test_help_needs_no_torch(code: str) -> None:
 
 def tracked() -> list[Path]:
     """The text files of the repository, the lock aside."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True,
-                           check=True).stdout.split("\0")
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     binary = {".png", ".parquet", ".safetensors", ".npz", ".pdf", ".woff2", ".ttf"}
-    return [ROOT / name for name in names
-            if name and name != "requirements.lock" and Path(name).suffix not in binary]
+    return [
+        ROOT / name
+        for name in names
+        if name and name != "requirements.lock" and Path(name).suffix not in binary
+    ]
 
 
 def test_nothing_of_a_machine_or_a_registry() -> None:
     files = tracked()
     assert ROOT / "pyproject.toml" in files
-    wrong = [f"{path.relative_to(ROOT)}: {found.group()}"
-             for path in files if path.is_file()
-             for pattern in FORBIDDEN
-             for found in re.finditer(pattern, path.read_text(encoding="utf-8"))]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {found.group()}"
+        for path in files
+        if path.is_file()
+        for pattern in FORBIDDEN
+        for found in re.finditer(pattern, path.read_text(encoding="utf-8"))
+    ]
     assert wrong == []

@@ -11,13 +11,21 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
 
 def code(source, *outputs, tags=()):
-    return {"cell_type": "code", "execution_count": 1, "source": source, "outputs": list(outputs),
-            "metadata": {"tags": list(tags), "papermill": {"duration": 1.5}}}
+    return {
+        "cell_type": "code",
+        "execution_count": 1,
+        "source": source,
+        "outputs": list(outputs),
+        "metadata": {"tags": list(tags), "papermill": {"duration": 1.5}},
+    }
 
 
 def shown(**data):
-    return {"output_type": "display_data", "metadata": {},
-            "data": {name.replace("_", "/"): value for name, value in data.items()}}
+    return {
+        "output_type": "display_data",
+        "metadata": {},
+        "data": {name.replace("_", "/"): value for name, value in data.items()},
+    }
 
 
 def printed(text):
@@ -25,8 +33,16 @@ def printed(text):
 
 
 def write(path, *cells):
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": list(cells),
-                                "metadata": {"papermill": {"version": "2"}}}))
+    path.write_text(
+        json.dumps(
+            {
+                "nbformat": 4,
+                "nbformat_minor": 5,
+                "cells": list(cells),
+                "metadata": {"papermill": {"version": "2"}},
+            }
+        )
+    )
     return path
 
 
@@ -36,21 +52,43 @@ def page(tmp_path_factory):
     script = "<script src='https://cdn.example/x.js'></script>"
     notebook = write(
         folder / "20_x.ipynb",
-        {"cell_type": "markdown", "metadata": {},
-         "source": ["# Does it *carry* over?\n", "\n", "With $x^2$ and [it](https://example.org)."]},
+        {
+            "cell_type": "markdown",
+            "metadata": {},
+            "source": [
+                "# Does it *carry* over?\n",
+                "\n",
+                "With $x^2$ and [it](https://example.org).",
+            ],
+        },
         code("seed: int = 0", tags=["parameters"]),
         code("# Parameters\nseed = 7\n", tags=["injected-parameters"]),
-        code("#NBVAL_CHECK_OUTPUT\nprint(seed)",
-             printed("10 %\r55 %\r100 %\n\x1b[31mred\x1b[0m\n"), printed("more\n")),
+        code(
+            "#NBVAL_CHECK_OUTPUT\nprint(seed)",
+            printed("10 %\r55 %\r100 %\n\x1b[31mred\x1b[0m\n"),
+            printed("more\n"),
+        ),
         {"cell_type": "markdown", "metadata": {}, "source": "## A table"},
-        code("table", shown(text_html="<div><style scoped>.x{}</style>"
-                                      "<table class='dataframe'><tr><td>1</td></tr></table></div>",
-                            text_plain="plain table")),
+        code(
+            "table",
+            shown(
+                text_html="<div><style scoped>.x{}</style>"
+                "<table class='dataframe'><tr><td>1</td></tr></table></div>",
+                text_plain="plain table",
+            ),
+        ),
         code("figure", shown(image_png=PNG, text_plain="<Figure size 600x300>")),
         code("plot", shown(text_html=script, text_plain="a plot")),
         code("live", shown(application_javascript="alert(1)", text_plain="<Javascript object>")),
-        code("fail", {"output_type": "error", "ename": "ValueError", "evalue": "no",
-                      "traceback": ["\x1b[0;31mValueError\x1b[0m: no"]}),
+        code(
+            "fail",
+            {
+                "output_type": "error",
+                "ename": "ValueError",
+                "evalue": "no",
+                "traceback": ["\x1b[0;31mValueError\x1b[0m: no"],
+            },
+        ),
     )
     path = notebook_page(notebook, folder / "pages")
     assert path == folder / "pages" / "20_x.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mglib.trials.optimisers import Adam, SGD
+from mglib.trials.optimisers import SGD, Adam
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(Adam, torch.optim.Adam), (SGD, torch.optim.SGD)])
@@ -15,7 +15,9 @@ def test_equals_torch_at_each_trials_own_rates(ours, theirs):
     stacked = [torch.randn(3, 4, 5, generator=g), torch.randn(3, 1, 5, generator=g)]
     single = [[p[t].clone().requires_grad_() for p in stacked] for t in range(3)]
     optimiser = ours(stacked, lr, decay)
-    references = [theirs(p, lr=lr[t].item(), weight_decay=decay[t].item()) for t, p in enumerate(single)]
+    references = [
+        theirs(p, lr=lr[t].item(), weight_decay=decay[t].item()) for t, p in enumerate(single)
+    ]
     for _ in range(25):
         gradients = [torch.randn(p.shape, generator=g) for p in stacked]
         optimiser.step(gradients)
@@ -30,5 +32,7 @@ def test_equals_torch_at_each_trials_own_rates(ours, theirs):
 
 def test_adam_first_step_is_the_learning_rate_in_the_gradients_direction():
     parameter = torch.zeros(2, 3)
-    Adam([parameter], torch.tensor([0.1, 0.01]), torch.zeros(2)).step([torch.tensor([[5.0, -2, 9]] * 2)])
+    Adam([parameter], torch.tensor([0.1, 0.01]), torch.zeros(2)).step(
+        [torch.tensor([[5.0, -2, 9]] * 2)]
+    )
     torch.testing.assert_close(parameter, torch.tensor([[-0.1, 0.1, -0.1], [-0.01, 0.01, -0.01]]))

@@ -13,7 +13,7 @@ GOOD = [
     "~~~{.python}\nx = 1\n~~~",
     "<!-- 17 and\n18 -->",
     "A [link](https://example.org/2024/11) and <https://example.org/3> and [x](a_(2).html).",
-    "![A box](figures/f2.svg){#fig-2 fig-alt=\"3 boxes\" width=80%}",
+    '![A box](figures/f2.svg){#fig-2 fig-alt="3 boxes" width=80%}',
     "As @liu2024 and [-@fig-1; @ma2023, p. 33] say.[^1]",
     "[^1]: A note.",
     "[ref]: https://example.org/7",
@@ -84,8 +84,11 @@ One `1
 def test_the_error_names_file_line_and_number(tmp_path):
     path = tmp_path / "paper.qmd"
     path.write_text("Fine.\n\nAbout 0.56, and 7.\n")
-    with pytest.raises(MglibError, match=r"^paper.qmd:3: the number '0.56' is typed by hand; .*"
-                                         r"\(and 1 more, lines 3\)$"):
+    with pytest.raises(
+        MglibError,
+        match=r"^paper.qmd:3: the number '0.56' is typed by hand; .*"
+        r"\(and 1 more, lines 3\)$",
+    ):
         check(path)
     path.write_text("Fine.\n")
     check(path)

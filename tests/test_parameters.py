@@ -9,13 +9,13 @@ import pytest
 from mglib.errors import MglibError
 from mglib.report.parameters import declared, guarded, parameters_of, parse
 
-CELL = '''
+CELL = """
 profile: str = "quick"  # quick | laptop
 seeds: int | None = None
 lr: float = 1e-3
 names: list[str] = ["a"]
 fast: bool = False
-'''
+"""
 
 
 def injected(text):
@@ -28,15 +28,25 @@ def test_declared_defaults():
     assert (found.profile, found["lr"], found.names, len(found)) == ("quick", 1e-3, ["a"], 5)
 
 
-@pytest.mark.parametrize("text", ["seeds = 3", "lr = 2", "names = []", "seeds = None", "fast = True"])
+@pytest.mark.parametrize(
+    "text", ["seeds = 3", "lr = 2", "names = []", "seeds = None", "fast = True"]
+)
 def test_good_values_pass(text):
     assert guarded([CELL, injected(text)])[text.split()[0]] == eval(text.split("= ")[1])
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("sedes = 3", "did you mean 'seeds'"), ("seeds = 'three'", "must be int | None, not 'three'"),
-    ("seeds = 1.5", "must be"), ("fast = 1", "must be bool"), ("profile = 3", "must be str"),
-    ("names = [1]", "must be list"), ("seeds = True", "must be int")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sedes = 3", "did you mean 'seeds'"),
+        ("seeds = 'three'", "must be int | None, not 'three'"),
+        ("seeds = 1.5", "must be"),
+        ("fast = 1", "must be bool"),
+        ("profile = 3", "must be str"),
+        ("names = [1]", "must be list"),
+        ("seeds = True", "must be int"),
+    ],
+)
 def test_misspelt_and_mistyped_values_are_refused(text, message):
     with pytest.raises(MglibError) as caught:
         guarded([CELL, injected(text)])
@@ -62,8 +72,13 @@ def test_a_cell_run_again_counts_as_it_stands_now():
 def test_command_line_texts_become_declared_types():
     known = declared(CELL)
     texts = {"seeds": "3", "lr": "1e-4", "names": '["x", "y"]', "fast": "true", "profile": "7"}
-    assert parse(texts, known, "nb") == {"seeds": 3, "lr": 1e-4, "names": ["x", "y"], "fast": True,
-                                         "profile": "7"}
+    assert parse(texts, known, "nb") == {
+        "seeds": 3,
+        "lr": 1e-4,
+        "names": ["x", "y"],
+        "fast": True,
+        "profile": "7",
+    }
     with pytest.raises(MglibError, match="did you mean 'lr'"):
         parse({"lrr": "1"}, known, "nb")
     with pytest.raises(MglibError, match="must be int"):
@@ -79,6 +94,8 @@ def test_scale_takes_the_profile_and_what_is_set():
 
 def test_a_notebook_without_its_tagged_cell_is_refused(tmp_path):
     path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": ["a: int = 1"], "metadata": {}}]}))
+    path.write_text(
+        json.dumps({"cells": [{"cell_type": "code", "source": ["a: int = 1"], "metadata": {}}]})
+    )
     with pytest.raises(MglibError, match="0 cells tagged"):
         parameters_of(path)

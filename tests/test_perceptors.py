@@ -20,11 +20,32 @@ from mglib.perceptors.speech_embedding import SpeechEmbedding
 from mglib.perceptors.universal_sentence_encoder import SentenceEncoder, UniversalSentenceEncoder
 from mglib.registry import perceptors
 
-IMAGENET = {"zebra": 340, "tiger": 292, "lion": 291, "panda": 388, "koala": 105, "strawberry": 949,
-            "banana": 954, "pineapple": 953, "lemon": 951, "pizza": 963, "guitar": 402,
-            "basketball": 430, "soccer ball": 805, "umbrella": 879, "violin": 889, "mushroom": 947,
-            "snail": 113, "hammer": 587, "bell pepper": 945, "broccoli": 937, "pretzel": 932,
-            "hourglass": 604, "ladybug": 301, "volcano": 980}
+IMAGENET = {
+    "zebra": 340,
+    "tiger": 292,
+    "lion": 291,
+    "panda": 388,
+    "koala": 105,
+    "strawberry": 949,
+    "banana": 954,
+    "pineapple": 953,
+    "lemon": 951,
+    "pizza": 963,
+    "guitar": 402,
+    "basketball": 430,
+    "soccer ball": 805,
+    "umbrella": 879,
+    "violin": 889,
+    "mushroom": 947,
+    "snail": 113,
+    "hammer": 587,
+    "bell pepper": 945,
+    "broccoli": 937,
+    "pretzel": 932,
+    "hourglass": 604,
+    "ladybug": 301,
+    "volcano": 980,
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +83,10 @@ def slow_convolution(image, weight, stride, groups=1):
     """[C, H, W] with TensorFlow's SAME padding, one output at a time."""
     outer, inner, kernel, _ = weight.shape
     height, width = (-(-size // stride) for size in image.shape[1:])
-    before = [max((out - 1) * stride + kernel - size, 0) // 2
-              for out, size in zip((height, width), image.shape[1:], strict=True)]
+    before = [
+        max((out - 1) * stride + kernel - size, 0) // 2
+        for out, size in zip((height, width), image.shape[1:], strict=True)
+    ]
     result = np.zeros((outer, height, width))
     for out, row, column in np.ndindex(result.shape):
         first = out // (outer // groups) * inner
@@ -82,8 +105,10 @@ def test_first_blocks_against_loops():
     state = {key: value.double().numpy() for key, value in model.state_dict().items()}
 
     def normed(hidden, key):
-        mean, variance, weight, bias = (state[f"{key}.{part}"][:, None, None] for part in (
-            "running_mean", "running_var", "weight", "bias"))
+        mean, variance, weight, bias = (
+            state[f"{key}.{part}"][:, None, None]
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
         return (hidden - mean) / np.sqrt(variance + 1e-3) * weight + bias
 
     pixels = np.random.RandomState(0).randint(0, 256, (5, 6, 3)).astype(np.uint8)
@@ -113,8 +138,9 @@ def test_imagenet_classes_are_recognised_in_art(emoji_concepts, names):
 
     art = load_features(emoji_concepts, "raw", "art").values
     known = {name: place for name, place in IMAGENET.items() if name in names}
-    pictures = np.stack([np.asarray(Image.fromarray(art[names.index(name)]).resize((224, 224)))
-                         for name in known])
+    pictures = np.stack(
+        [np.asarray(Image.fromarray(art[names.index(name)]).resize((224, 224))) for name in known]
+    )
     with torch.no_grad():
         best = network()(normalised(pictures)).topk(5).indices.numpy()
     hits = [place in row for place, row in zip(known.values(), best, strict=True)]
@@ -144,11 +170,16 @@ def test_images_are_checked_and_grey_is_colour_thrice():
 
 def test_sentences_of_equal_meaning_are_near_across_languages():
     encoder = UniversalSentenceEncoder()
-    vectors = encoder.sentences([
-        "The cat sleeps on the sofa.", "Die Katze schläft auf dem Sofa.",
-        "猫がソファーで寝ている。",
-        "Shares fell sharply today.", "Die Aktien sind heute stark gefallen.",
-        "今日、株価が急落した。"])
+    vectors = encoder.sentences(
+        [
+            "The cat sleeps on the sofa.",
+            "Die Katze schläft auf dem Sofa.",
+            "猫がソファーで寝ている。",
+            "Shares fell sharply today.",
+            "Die Aktien sind heute stark gefallen.",
+            "今日、株価が急落した。",
+        ]
+    )
     alike = vectors @ vectors.T
     assert np.allclose(np.diagonal(alike), 1, atol=1e-5)
     same = np.kron(np.eye(2, dtype=bool), np.ones((3, 3), dtype=bool))
@@ -162,16 +193,21 @@ def test_names_find_their_translation(emoji_concepts):
     kept = load_features(emoji_concepts, "raw", "text").instance_ids[::8]
     emoji = ["".join(chr(int(code, 16)) for code in name.split("-")) for name in kept]
     encoder = UniversalSentenceEncoder()
-    vectors = [encoder.sentences([table[sequence] for sequence in emoji])
-               for table in (english, german, japanese)]
+    vectors = [
+        encoder.sentences([table[sequence] for sequence in emoji])
+        for table in (english, german, japanese)
+    ]
     assert recall_at_k(vectors[0], vectors[1], 1) > 0.6  # chance .005
     assert recall_at_k(vectors[0], vectors[2], 1) > 0.6
 
 
 def test_n_gram_branch_against_loops():
     encoder = SentenceEncoder()
-    w = {name: value.astype(np.float64) for name, value in encoder.weights.items()
-         if not name.startswith("q")}
+    w = {
+        name: value.astype(np.float64)
+        for name, value in encoder.weights.items()
+        if not name.startswith("q")
+    }
     words = np.random.RandomState(0).randn(4, 512).astype(np.float32)
     for width, left in ((2, 0), (3, 1), (5, 2)):
         hidden = words.astype(np.float64) @ w[f"proj{width}"] + w[f"proj_b{width}"]

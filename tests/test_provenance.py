@@ -31,24 +31,43 @@ def digest_of(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("  # for pi", ""), ('"""Module."""\n', ""), ('    """The area."""\n', ""), ("# r squared", "# x"),
-    ("(radius):", "(\n    radius\n):"), ("radius ** 2 +", "radius**2  +"), ("\n\n\n", "\n\n\n\n")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  # for pi", ""),
+        ('"""Module."""\n', ""),
+        ('    """The area."""\n', ""),
+        ("# r squared", "# x"),
+        ("(radius):", "(\n    radius\n):"),
+        ("radius ** 2 +", "radius**2  +"),
+        ("\n\n\n", "\n\n\n\n"),
+    ],
+)
 def test_comments_docstrings_and_layout_do_not_count(digest_of, old, new):
     assert old in CODE
     assert digest_of(CODE.replace(old, new)) == digest_of(CODE)
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("** 2", "** 3"), ("math.pi", "3.14"), (">{3}", ">{4}"), ("'x'", "'y'"),
-    ("    return", "    x = 'docstring'\n    return")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("** 2", "** 3"),
+        ("math.pi", "3.14"),
+        (">{3}", ">{4}"),
+        ("'x'", "'y'"),
+        ("    return", "    x = 'docstring'\n    return"),
+    ],
+)
 def test_meaning_counts(digest_of, old, new):
     assert old in CODE
     assert digest_of(CODE.replace(old, new)) != digest_of(CODE)
 
 
 def test_a_notebook_counts_by_its_code_cells(digest_of):
-    cells = [{"cell_type": "markdown", "source": ["hello"]}, {"cell_type": "code", "source": ["a = 1"]}]
+    cells = [
+        {"cell_type": "markdown", "source": ["hello"]},
+        {"cell_type": "code", "source": ["a = 1"]},
+    ]
     first = digest_of(json.dumps({"cells": cells}), "a.ipynb")
     cells[0]["source"] = ["other words"]
     assert digest_of(json.dumps({"cells": cells}), "a.ipynb") == first
@@ -59,8 +78,16 @@ def test_a_notebook_counts_by_its_code_cells(digest_of):
 def test_value_digest_ignores_order_and_hash_seed():
     assert digest({"a": 1, "b": [2.5, None]}) == digest({"b": [2.5, None], "a": 1})
     code = "from mglib.provenance import digest; print(digest({'x': 'y'}))"
-    seen = {subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, check=True,
-                           capture_output=True, text=True).stdout for seed in ("1", "2")}
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
     assert seen == {digest({"x": "y"}) + "\n"}
 
 

@@ -1,18 +1,17 @@
 import html.parser
 import re
 import zlib
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mglib.errors import MglibError
-from mglib.report import paper
-from mglib.report.paper import build_paper, variables
 from mglib.report.render import render
 
-SVG = ('<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40" viewBox="0 0 80 40">'
-       '<rect width="80" height="40" fill="#06c"/></svg>')
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40" viewBox="0 0 80 40">'
+    '<rect width="80" height="40" fill="#06c"/></svg>'
+)
 BIB = """@article{liu2024, author={Liu, Shunxin and Guo, Yue}, title={Towards generalization},
 journal={Journal of Tests}, year={2024}}
 @book{ma2023, author={Ma, Lincan}, title={Alignment}, publisher={Press}, year={2023}}
@@ -118,9 +117,11 @@ class Page(html.parser.HTMLParser):
             element[2].append(data)
 
     def find(self, tag, **wanted):
-        return [(attrs, re.sub(r"\s+", " ", "".join(text)).strip())
-                for name, attrs, text in self.elements
-                if name == tag and all(wanted[key] == attrs.get(key) for key in wanted)]
+        return [
+            (attrs, re.sub(r"\s+", " ", "".join(text)).strip())
+            for name, attrs, text in self.elements
+            if name == tag and all(wanted[key] == attrs.get(key) for key in wanted)
+        ]
 
 
 def write_source(folder: Path, text: str = PAPER) -> Path:
@@ -175,7 +176,12 @@ def test_references_carry_the_number_of_their_target(page):
 
 def test_captions_are_numbered_and_alt_texts_kept(page):
     assert [text for _, text in page.find("figcaption")] == [
-        "Figure 1: One figure", "Table 1: Results", "(a) Left", "(b) Right", "Figure 2: Two boxes."]
+        "Figure 1: One figure",
+        "Table 1: Results",
+        "(a) Left",
+        "(b) Right",
+        "Figure 2: Two boxes.",
+    ]
     alts = [attrs["alt"] for attrs, _ in page.find("img")]
     assert alts == ["A blue box & more", "left box", "right box"]
     heads = [text for _, text in page.find("h2")]
@@ -222,8 +228,11 @@ def test_page_says_what_it_is(page):
 
 
 def test_tables_scroll_inside_their_own_box(page):
-    inside = [page.elements[i + 1][0] for i, (_, attrs, _) in enumerate(page.elements)
-              if attrs.get("class") == "scroll"]
+    inside = [
+        page.elements[i + 1][0]
+        for i, (_, attrs, _) in enumerate(page.elements)
+        if attrs.get("class") == "scroll"
+    ]
     assert inside == ["table"] * len(page.find("table")) != []
 
 
@@ -256,7 +265,7 @@ def test_one_format_alone(tmp_path):
 
 
 def line_of(text: str) -> int:
-    return PAPER[:PAPER.index(text)].count("\n") + 1
+    return PAPER[: PAPER.index(text)].count("\n") + 1
 
 
 BROKEN = [  # what is put where, the line, the complaint
@@ -265,12 +274,24 @@ BROKEN = [  # what is put where, the line, the complaint
     ("@liu2024", "@thm-x", "@liu2024", "@thm- references are not supported"),
     ("@liu2024", "[@liu2024; @fig-one]", "@liu2024", "in one bracket"),
     ("@eq-loss", "@sec-none", "@liu2024", "no cross-reference 'sec-none'"),
-    ("one.svg){#fig-one", "oen.svg){#fig-one", "one.svg){#fig-one",
-     "no figure file 'figures/oen.svg'; did you mean 'figures/one.svg'"),
-    ("tables/res.md", "tables/rse.md", "tables/res.md",
-     "no include file 'tables/rse.md'; did you mean 'tables/res.md'"),
-    ("Measured: {{< var weak.erm", "Measured: {{< var weak.ern", "Measured",
-     "no variable 'weak.ern'; did you mean 'weak.erm'"),
+    (
+        "one.svg){#fig-one",
+        "oen.svg){#fig-one",
+        "one.svg){#fig-one",
+        "no figure file 'figures/oen.svg'; did you mean 'figures/one.svg'",
+    ),
+    (
+        "tables/res.md",
+        "tables/rse.md",
+        "tables/res.md",
+        "no include file 'tables/rse.md'; did you mean 'tables/res.md'",
+    ),
+    (
+        "Measured: {{< var weak.erm",
+        "Measured: {{< var weak.ern",
+        "Measured",
+        "no variable 'weak.ern'; did you mean 'weak.erm'",
+    ),
     ("reach {{< var weak.erm", "reach {{< var weak.ern", "We reach", "no variable 'weak.ern'"),
     ("{{< meta title", "{{< meta titel", "Measured", "no metadata 'titel'; did you mean 'title'"),
     ("{{< meta title", "{{< mata title", "Measured", "no shortcode 'mata'; did you mean 'meta'"),
@@ -305,8 +326,9 @@ BROKEN = [  # what is put where, the line, the complaint
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "where", "complaint"), BROKEN,
-                         ids=[row[3][:40] for row in BROKEN])
+@pytest.mark.parametrize(
+    ("old", "new", "where", "complaint"), BROKEN, ids=[row[3][:40] for row in BROKEN]
+)
 def test_each_mistake_is_one_line_with_its_place(old, new, where, complaint, tmp_path):
     assert old in PAPER
     source = write_source(tmp_path / "source", PAPER.replace(old, new, 1))
@@ -334,64 +356,3 @@ def test_letters_that_the_pdf_cannot_show_are_refused(tmp_path):
     assert render(source, tmp_path / "paper", "html")
     with pytest.raises(MglibError, match=rf"^paper.qmd:{line_of('It ends.')}: .*'日'"):
         render(source, tmp_path / "paper", "pdf")
-
-
-def write_project(root: Path, report: Path) -> None:
-    root.mkdir()
-    (root / "paper.qmd").write_text(PAPER)
-    (root / "references.bib").write_text(BIB)
-    (root / "_quarto.yml").write_text("project:\n  render: [paper.qmd]\nlang: en\n")
-    for name in ("figures", "tables", "numbers"):
-        (report / name).mkdir(parents=True)
-    (report / "figures/one.svg").write_text(SVG)
-    (report / "tables/res.md").write_text(TABLE)
-    (report / "numbers/a.json").write_text('{"weak": {"erm": "0.557 ± 0.021"}}')
-    (report / "numbers/b.json").write_text('{"weak": {"link": "[here](https://example.org)"}}')
-    (report / "numbers/b.json.json").write_text('{"command": 17}')
-
-
-def test_paper_is_assembled_from_what_notebooks_wrote(tmp_path):
-    write_project(tmp_path / "root", tmp_path / "report")
-    made = build_paper("all", tmp_path / "root", tmp_path / "report")
-    assert made == [tmp_path / "report/paper.html", tmp_path / "report/paper.pdf"]
-    assert "0.557 ± 0.021" in Page(made[0].read_text()).find("main")[0][1]
-    assert (tmp_path / "report/source/_variables.yml").exists()
-    assert not list((tmp_path / "report").glob(".*"))
-
-
-def test_missing_material_names_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
-    report = tmp_path / "report" / "laptop"
-    write_project(tmp_path / "root", report)
-    monkeypatch.setenv("MGLIB_REPORT", str(report.parent))
-    monkeypatch.setattr(paper, "build_paper", partial(build_paper, root=tmp_path / "root"))
-    assert paper.main(["--profile", "laptpo"]) == 2
-    line = capsys.readouterr().err
-    assert "no results of profile 'laptpo'; did you mean 'laptop'?" in line
-    assert "`mglib paper --profile laptpo` makes them" in line
-    assert paper.main(["--to", "html"]) == 0
-    assert capsys.readouterr().out == f"{report.parent / 'paper.html'}\n"
-    (report / "figures/one.svg").unlink()
-    assert paper.main(["--to", "html"]) == 2
-    line = capsys.readouterr().err
-    assert line.startswith("error: paper.qmd:31: no figure file 'figures/one.svg'")
-    assert line.count("\n") == 1 and "`mglib paper` makes what is missing" in line
-    (report / "numbers/a.json").unlink()
-    assert paper.main(["--to", "pdf"]) == 2
-    assert "no variable 'weak.erm'" in capsys.readouterr().err
-    assert paper.main(["--to", "docx"]) == 2
-    assert "no format 'docx'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("second", "complaint"), [
-    ('{"a": {"b": "2"}}', "'a.b' is written by two notebooks: one.json, two.json"),
-    ('{"a": "2"}', "'a' is written by two notebooks: one.json, two.json"),
-    ('{"a": {"b": {"c": "2"}}}', "'a.b' is written by two notebooks: one.json, two.json"),
-    ('{"x": 0.5}', "two.json: the number 'x' is 0.5; write it as a string"),
-    ('{"x": \n', "two.json:2: not valid JSON"),
-    ('["x"]', "two.json: expected an object"),
-])
-def test_numbers_are_strings_of_one_owner(second, complaint, tmp_path):
-    (tmp_path / "one.json").write_text('{"a": {"b": "1"}}')
-    (tmp_path / "two.json").write_text(second)
-    with pytest.raises(MglibError, match=re.escape(complaint)):
-        variables(tmp_path)

@@ -12,8 +12,9 @@ from mglib.errors import MglibError
 def slow_recall(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     hits = 0
     for own, query in enumerate(queries):
-        scores = [float(query @ row / np.linalg.norm(query) / np.linalg.norm(row))
-                  for row in gallery]
+        scores = [
+            float(query @ row / np.linalg.norm(query) / np.linalg.norm(row)) for row in gallery
+        ]
         hits += sorted(scores, reverse=True).index(scores[own]) < k
     return hits / len(queries)
 
@@ -43,7 +44,11 @@ def test_ties_count_against_the_query():
 
 def test_refuses_what_has_no_answer():
     rows = np.ones((4, 2))
-    for queries, gallery, k in ((rows, rows[:3], 1), (rows, rows, 0), (rows, rows, 5),
-                                (rows * np.nan, rows, 1)):
+    for queries, gallery, k in (
+        (rows, rows[:3], 1),
+        (rows, rows, 0),
+        (rows, rows, 5),
+        (rows * np.nan, rows, 1),
+    ):
         with pytest.raises(MglibError):
             recall_at_k(queries, gallery, k)

@@ -17,7 +17,14 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def row(key, value=0.5, **more):
-    return {"experiment": "made_up", "key": key, "metric": "accuracy", "value": value, "n": 7, **more}
+    return {
+        "experiment": "made_up",
+        "key": key,
+        "metric": "accuracy",
+        "value": value,
+        "n": 7,
+        **more,
+    }
 
 
 def test_what_is_written_is_read_with_its_record(own_folder):

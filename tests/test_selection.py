@@ -1,4 +1,4 @@
-"""Selection on hand-made records: right choice, ties, divergence, and blindness to what is reported."""
+"""Selection on hand-made records: right choice, ties, divergence, blindness to the report."""
 
 from __future__ import annotations
 
@@ -15,12 +15,30 @@ def records(scores, test=0.0, **more):
     rows = []
     for (draw, step), own in scores.items():
         for modality, value in zip(("art", "glyph"), own, strict=True):
-            rows.append({"modality": modality, "split": "validation", "value": value,
-                         "draw": draw, "step": step})
+            rows.append(
+                {
+                    "modality": modality,
+                    "split": "validation",
+                    "value": value,
+                    "draw": draw,
+                    "step": step,
+                }
+            )
         for split in ("validation", "test"):
-            rows.append({"modality": "text", "split": split, "value": test, "draw": draw, "step": step})
-    common = {"dataset": "d", "perceptor": "p", "algorithm": "erm", "variant": "corrected",
-              "train": "art+glyph", "seed": 0, "split_seed": 0, "metric": "accuracy", **more}
+            rows.append(
+                {"modality": "text", "split": split, "value": test, "draw": draw, "step": step}
+            )
+    common = {
+        "dataset": "d",
+        "perceptor": "p",
+        "algorithm": "erm",
+        "variant": "corrected",
+        "train": "art+glyph",
+        "seed": 0,
+        "split_seed": 0,
+        "metric": "accuracy",
+        **more,
+    }
     return pd.DataFrame(rows).assign(**common)
 
 
@@ -30,7 +48,9 @@ def chosen(rows):
 
 
 def test_the_best_mean_over_training_modalities_is_chosen():
-    assert chosen(records({(0, 100): (0.9, 0.1), (0, 200): (0.6, 0.6), (1, 100): (0.2, 0.9)})) == [(0, 200)]
+    assert chosen(records({(0, 100): (0.9, 0.1), (0, 200): (0.6, 0.6), (1, 100): (0.2, 0.9)})) == [
+        (0, 200)
+    ]
 
 
 def test_a_tie_goes_to_the_earlier_draw_and_step():
@@ -53,7 +73,11 @@ def test_what_is_reported_is_never_seen():
 
 
 def test_each_run_is_chosen_on_its_own():
-    rows = pd.concat([records({(0, 100): (0.5, 0.5), (0, 200): (0.4, 0.4)}),
-                      records({(0, 100): (0.1, 0.1), (0, 200): (0.4, 0.4)}, seed=1)])
+    rows = pd.concat(
+        [
+            records({(0, 100): (0.5, 0.5), (0, 200): (0.4, 0.4)}),
+            records({(0, 100): (0.1, 0.1), (0, 200): (0.4, 0.4)}, seed=1),
+        ]
+    )
     found = training_modality_validation(rows)
     assert found.groupby("seed")["step"].unique().map(list).to_dict() == {0: [100], 1: [200]}

@@ -45,7 +45,9 @@ def test_sign_is_zero_for_a_tie():
     assert resampled_interval([-0.1, -0.11, -0.1], 0.2).sign == -1
 
 
-@pytest.mark.parametrize(("values", "share"), [([0.1], 0.2), ([0.1, float("nan")], 0.2), ([0.1, 0.2], 0)])
+@pytest.mark.parametrize(
+    ("values", "share"), [([0.1], 0.2), ([0.1, float("nan")], 0.2), ([0.1, 0.2], 0)]
+)
 def test_too_little_to_go_on_is_refused(values, share):
     with pytest.raises(MglibError):
         resampled_interval(values, share)

@@ -1,4 +1,4 @@
-"""Concat: one linear classifier on the features of all training modalities of an instance, side by side.
+"""Concat: one linear classifier on the features of all modalities of an instance, side by side.
 
 The multimodal baseline of ModalBed (https://arxiv.org/abs/2412.18277). `corrected`: each instance
 meets its own label (the published code pairs rows and labels of different instances).
@@ -45,5 +45,5 @@ class Concat(Algorithm):
         return mean_cross_entropy(logits, batch.y[:, 0])
 
     def predict(self, x: Tensor) -> Tensor:
-        """Logits [T, N, C] of one modality [T, N, D], copied into the slot of each training modality."""
+        """Logits [T, N, C] of one modality [T, N, D], copied into the slot of each training one."""
         return self.classifier(self.featurizer(x).repeat(1, 1, self.task.modalities))

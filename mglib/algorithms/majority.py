@@ -15,10 +15,11 @@ from mglib.trials.networks import Streams
 
 @algorithms.register("majority")
 class Majority(Algorithm):
-    """Predicts the most frequent class of the training split whatever it sees; has no parameters."""
+    """Predicts the training split's most frequent class whatever it sees; has no parameters."""
 
     title: ClassVar[str] = "Majority class"
     learns: ClassVar[bool] = False
+    log_prior: Tensor
     search: ClassVar[Mapping[str, Hyperparameter]] = {}
 
     def __init__(self, task: Task, hparams: Mapping[str, Tensor], streams: Streams, variant: str):

@@ -26,7 +26,7 @@ class Sample:
 
 
 def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
-    """Instances of `count` different classes, drawn at random; the first take of a sound, cut to its length."""
+    """Instances of `count` different classes, drawn at random; the first take of a sound."""
     data = datasets.get(dataset)
     raw = {modality: load_features(dataset, "raw", modality) for modality in data.core}
     first = raw[data.core[0]]
@@ -40,29 +40,38 @@ def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
         for modality, features in raw.items():
             own = features.values[instance]
             if data.kinds[modality] == "audio" and features.lengths is not None:
-                own = own[0][:features.lengths[instance, 0]]
-            values[modality] = unpack_strings(own[None])[0] if data.kinds[modality] == "text" else own
+                own = own[0][: features.lengths[instance, 0]]
+            values[modality] = (
+                unpack_strings(own[None])[0] if data.kinds[modality] == "text" else own
+            )
         name = first.card["class_names"]["class"][category]
-        samples.append(Sample(values, {m: data.kinds[m] for m in data.core}, name, data.sample_rate))
+        samples.append(
+            Sample(values, {m: data.kinds[m] for m in data.core}, name, data.sample_rate)
+        )
     return samples
 
 
 def split_sizes(dataset: str, splits: int) -> pd.DataFrame:
-    """Instances and leak-free groups in each part of the splits: means over split seeds 0 to splits - 1."""
+    """Instances and leak-free groups in each part: means over split seeds 0 to splits - 1."""
     import pandas as pd
 
     groups = load_features(dataset, "frozen", datasets.get(dataset).core[0]).groups
     found = [split_indices(groups, seed) for seed in range(splits)]
-    return pd.DataFrame([{
-        "part": part,
-        "instances": round(float(np.mean([len(f[part]) for f in found]))),
-        "groups": round(float(np.mean([len(set(groups[f[part]])) for f in found]))),
-        "share of instances": f"{np.mean([len(f[part]) for f in found]) / len(groups):.2f}",
-    } for part in found[0]])
+    return pd.DataFrame(
+        [
+            {
+                "part": part,
+                "instances": round(float(np.mean([len(f[part]) for f in found]))),
+                "groups": round(float(np.mean([len(set(groups[f[part]])) for f in found]))),
+                "share of instances": f"{np.mean([len(f[part]) for f in found]) / len(groups):.2f}",
+            }
+            for part in found[0]
+        ]
+    )
 
 
 def data_numbers(dataset: str) -> dict[str, str]:
-    """Counts that a text on the dataset prints, formatted: concepts, classes, subgroups, groups, ..."""
+    """Counts that a text on the dataset prints, formatted: concepts, classes, groups, ..."""
     data = datasets.get(dataset)
     first = load_features(dataset, "raw", data.core[0])
     names = first.card["class_names"]

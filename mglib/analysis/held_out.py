@@ -1,4 +1,4 @@
-"""From rows to the result of leave-one-modality-out: one value per split, then means and differences."""
+"""From rows to the result of leaving one modality out: values per split, means, differences."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def held_out_values(chosen: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
     alone = rows["train"] == rows["modality"]
     several = sets.str.len() > 1
     names = rows["algorithm"].map(lambda name: algorithms.get(name).title)
-    kept = pd.concat([
-        rows[several & unseen].assign(method=names[several & unseen]),
-        rows[alone & (rows["algorithm"] == "erm")].assign(method=SUPERVISED),
-    ])
+    kept = pd.concat(
+        [
+            rows[several & unseen].assign(method=names[several & unseen]),
+            rows[alone & (rows["algorithm"] == "erm")].assign(method=SUPERVISED),
+        ]
+    )
     return kept.groupby(["modality", "method", "split_seed"], as_index=False)["value"].mean()
 
 
-def held_out_intervals(values: pd.DataFrame, modalities: Sequence[str], methods: Sequence[str],
-                       test_share: float) -> pd.DataFrame:
+def held_out_intervals(
+    values: pd.DataFrame, modalities: Sequence[str], methods: Sequence[str], test_share: float
+) -> pd.DataFrame:
     """Mean and interval over splits of every method on every modality, in the given orders."""
     import pandas as pd
 
@@ -48,13 +51,22 @@ def held_out_intervals(values: pd.DataFrame, modalities: Sequence[str], methods:
         for method in methods:
             own = values[(values["modality"] == modality) & (values["method"] == method)]
             interval = resampled_interval(own["value"].tolist(), test_share)
-            found.append({"modality": modality, "method": method, "mean": interval.mean,
-                          "low": interval.low, "high": interval.high, "splits": interval.n})
+            found.append(
+                {
+                    "modality": modality,
+                    "method": method,
+                    "mean": interval.mean,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "splits": interval.n,
+                }
+            )
     return pd.DataFrame(found)
 
 
-def paired_difference(values: pd.DataFrame, modality: str | None, first: str, second: str,
-                      test_share: float) -> Interval:
+def paired_difference(
+    values: pd.DataFrame, modality: str | None, first: str, second: str, test_share: float
+) -> Interval:
     """Interval of first minus second, paired by split; `modality` None averages all modalities."""
     if modality is not None:
         values = values[values["modality"] == modality]
@@ -71,12 +83,15 @@ def percent(interval: Interval | float, signed: bool = False) -> str:
     """A share as per cent with one decimal, an interval as mean and half width."""
     form = "+.1f" if signed else ".1f"
     if isinstance(interval, Interval):
-        return f"{100 * interval.mean:{form}}{PLUS_MINUS}{100 * interval.half:.1f}".replace("-", "−")
+        return f"{100 * interval.mean:{form}}{PLUS_MINUS}{100 * interval.half:.1f}".replace(
+            "-", "−"
+        )
     return f"{100 * interval:{form}}".replace("-", "−")
 
 
-def accuracy_table(values: pd.DataFrame, intervals: pd.DataFrame, first: str, second: str,
-                   test_share: float) -> pd.DataFrame:
+def accuracy_table(
+    values: pd.DataFrame, intervals: pd.DataFrame, first: str, second: str, test_share: float
+) -> pd.DataFrame:
     """Accuracy [%] of every method per held-out modality and on average, and first minus second.
 
     Every cell is a mean with half its interval over splits; the last column is paired by split.
@@ -99,7 +114,7 @@ def accuracy_table(values: pd.DataFrame, intervals: pd.DataFrame, first: str, se
 
 
 def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
-    """Recall [%] per modality by chance, frozen and bound; a dash where there is no common space."""
+    """Recall [%] per modality by chance, frozen and bound; a dash where no space is common."""
     import pandas as pd
 
     rows = []
@@ -107,7 +122,8 @@ def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
         row = {"Query": str(modality), "Chance": percent(float(own["chance"].mean()))}
         for perceptor in ("frozen", "bound"):
             missing = own[perceptor].isna().any()
-            row[perceptor.capitalize()] = "–" if missing else percent(
-                resampled_interval(own[perceptor].tolist(), test_share))
+            row[perceptor.capitalize()] = (
+                "–" if missing else percent(resampled_interval(own[perceptor].tolist(), test_share))
+            )
         rows.append(row)
     return pd.DataFrame(rows)

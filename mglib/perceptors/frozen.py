@@ -17,7 +17,10 @@ from mglib.perceptors.universal_sentence_encoder import UniversalSentenceEncoder
 from mglib.registry import perceptors
 
 ENCODERS: dict[str, type[Encoder]] = {
-    "image": EfficientNetLite0, "audio": SpeechEmbedding, "text": UniversalSentenceEncoder}
+    "image": EfficientNetLite0,
+    "audio": SpeechEmbedding,
+    "text": UniversalSentenceEncoder,
+}
 
 
 @perceptors.register("frozen")
@@ -41,8 +44,14 @@ class Frozen(Perceptor):
         """Those of the modality's encoder."""
         return ENCODERS[dataset.kinds[modality]].CARRIERS
 
-    def perceive(self, dataset: Dataset, modality: str, inputs: Sequence[FeatureSet],
-                 split_seed: int | None, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
+    def perceive(
+        self,
+        dataset: Dataset,
+        modality: str,
+        inputs: Sequence[FeatureSet],
+        split_seed: int | None,
+        advance: Advance,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Features [N, D] of the modality's encoder."""
         encoder = ENCODERS[dataset.kinds[modality]]()
         return encoder.encode(inputs[0].values, inputs[0].lengths, advance), None

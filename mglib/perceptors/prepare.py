@@ -45,9 +45,15 @@ class Stage:
     def inputs(self, dataset: Dataset) -> list[Stage]:
         """The stages that this one is computed from."""
         pairs = registry.perceptors.get(self.perceptor)().inputs(dataset, self.modality)
-        return [Stage(self.dataset, name, modality,
-                      self.split_seed if registry.perceptors.get(name).fitted else None)
-                for name, modality in pairs]
+        return [
+            Stage(
+                self.dataset,
+                name,
+                modality,
+                self.split_seed if registry.perceptors.get(name).fitted else None,
+            )
+            for name, modality in pairs
+        ]
 
     def steps(self, dataset: Dataset) -> int:
         """Rough share of the whole work, for the progress line."""
@@ -67,18 +73,24 @@ class Outcome:
     outcome: str
 
 
-def _wanted(dataset: Dataset, names: Sequence[str], modalities: Sequence[str],
-            split_seeds: Sequence[int]) -> list[Stage]:
+def _wanted(
+    dataset: Dataset, names: Sequence[str], modalities: Sequence[str], split_seeds: Sequence[int]
+) -> list[Stage]:
     """The stages asked for, without those of a kind that a perceptor does not take."""
     stages = []
     for name in names:
         sense = registry.perceptors.get(name)
         fitting = [m for m in modalities if dataset.kinds[m] in sense.kinds]
         if not fitting:
-            raise MglibError(f"perceptor '{name}' takes {', '.join(sorted(sense.kinds))}: none of "
-                             f"{', '.join(modalities)}")
-        stages += [Stage(dataset.name, name, modality, seed)
-                   for seed in (split_seeds if sense.fitted else (None,)) for modality in fitting]
+            raise MglibError(
+                f"perceptor '{name}' takes {', '.join(sorted(sense.kinds))}: none of "
+                f"{', '.join(modalities)}"
+            )
+        stages += [
+            Stage(dataset.name, name, modality, seed)
+            for seed in (split_seeds if sense.fitted else (None,))
+            for modality in fitting
+        ]
     return stages
 
 
@@ -110,8 +122,11 @@ def _alone() -> Iterator[None]:
         lock = (folder / ".lock").open("w")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for path in [*folder.glob(".*.tmp"), *folder.glob("wheels/.*.tmp"),
-                     *folder.glob("features/*/*/.*.tmp")]:
+        for path in [
+            *folder.glob(".*.tmp"),
+            *folder.glob("wheels/.*.tmp"),
+            *folder.glob("features/*/*/.*.tmp"),
+        ]:
             owner = LEFTOVER.match(path.name)
             if owner and not Path("/proc", owner[1]).exists():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -129,8 +144,7 @@ class _Maker:
         """The index, from the inputs if there are any, else from the dataset."""
         if inputs:
             first = inputs[0]
-            return Index(first.instance_ids, first.groups, first.targets,
-                         first.card["class_names"])
+            return Index(first.instance_ids, first.groups, first.targets, first.card["class_names"])
         if self._index is None:
             self._index = self.dataset.index()
         return self._index
@@ -139,25 +153,36 @@ class _Maker:
         """Compute one stage from its prepared inputs and write it."""
         sense = registry.perceptors.get(stage.perceptor)()
         inputs = [load_features(*astuple(source)) for source in stage.inputs(self.dataset)]
-        values, lengths = sense.perceive(self.dataset, stage.modality, inputs, stage.split_seed,
-                                         advance)
+        values, lengths = sense.perceive(
+            self.dataset, stage.modality, inputs, stage.split_seed, advance
+        )
         index = self._frame(inputs)
         if len(values) != len(index.instance_ids):
             raise MglibError(
-                f"{stage.label} has {len(values)} rows for {len(index.instance_ids)} instances")
-        card = {"title": self.dataset.title, "kind": self.dataset.kinds[stage.modality],
-                "licence": self.dataset.licences[stage.modality],
-                "data_sources": list(self.dataset.sources),
-                "unit_norm": sense.unit_norm, "class_names": index.class_names}
+                f"{stage.label} has {len(values)} rows for {len(index.instance_ids)} instances"
+            )
+        card = {
+            "title": self.dataset.title,
+            "kind": self.dataset.kinds[stage.modality],
+            "licence": self.dataset.licences[stage.modality],
+            "data_sources": list(self.dataset.sources),
+            "unit_norm": sense.unit_norm,
+            "class_names": index.class_names,
+        }
         if self.dataset.kinds[stage.modality] == "audio":
             card["sample_rate"] = self.dataset.sample_rate
-        save_features(stage.recipe, FeatureSet(values, lengths, index.targets, index.instance_ids,
-                                               index.groups, card))
+        save_features(
+            stage.recipe,
+            FeatureSet(values, lengths, index.targets, index.instance_ids, index.groups, card),
+        )
 
 
-def prepare(dataset_name: str, perceptors: Sequence[str] = ("raw", "frozen", "bound"),
-            modalities: Sequence[str] | None = None,
-            split_seeds: Sequence[int] = range(5)) -> list[Outcome]:
+def prepare(
+    dataset_name: str,
+    perceptors: Sequence[str] = ("raw", "frozen", "bound"),
+    modalities: Sequence[str] | None = None,
+    split_seeds: Sequence[int] = range(5),
+) -> list[Outcome]:
     """Fill the store for a dataset and say what was made, kept or rebuilt.
 
     `modalities` None means the core ones. A stage counts when its card is written; whatever stops

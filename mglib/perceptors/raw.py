@@ -29,7 +29,13 @@ class Raw(Perceptor):
         """Those of the dataset."""
         return dataset.CARRIERS
 
-    def perceive(self, dataset: Dataset, modality: str, inputs: Sequence[FeatureSet],
-                 split_seed: int | None, advance: Advance) -> tuple[np.ndarray, np.ndarray | None]:
+    def perceive(
+        self,
+        dataset: Dataset,
+        modality: str,
+        inputs: Sequence[FeatureSet],
+        split_seed: int | None,
+        advance: Advance,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """The dataset's raw arrays."""
         return dataset.raw(modality, advance)

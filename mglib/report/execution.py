@@ -1,4 +1,4 @@
-"""Run parameterized notebooks: through papermill, or their cells alone where Jupyter is not installed."""
+"""Run parameterized notebooks: through papermill, or their cells alone without Jupyter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def notebooks() -> dict[str, str]:
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook of a path or a bare name such as 20_weak_generalization; MglibError if there is none."""
+    """The notebook of a path or a bare name; MglibError with the nearest if there is none."""
     given = Path(name)
     if given.suffix == ".ipynb" and given.exists():
         return given
@@ -50,7 +50,7 @@ def stop_if_sharded(shard: str) -> None:
         return
     from IPython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is not None:
         shell.input_transformers_post.append(lambda lines: [])
 
@@ -97,14 +97,22 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
     os.environ["MGLIB_BATCH"] = "1"
     try:
         papermill.execute_notebook(
-            str(notebook), str(log), parameters=dict(given), cwd=str(paths.ROOT),
-            kernel_name="python3", progress_bar=False, stderr_file=sys.stderr,
+            str(notebook),
+            str(log),
+            parameters=dict(given),
+            cwd=str(paths.ROOT),
+            kernel_name="python3",
+            progress_bar=False,
+            stderr_file=sys.stderr,
             # Sockets in the file system: no ports for notebooks run side by side to fight over.
-            config=Config({"KernelManager": {"transport": "ipc"}}))
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+        )
     except PapermillExecutionError as error:
         what = error.evalue if error.ename == "MglibError" else f"{error.ename}: {error.evalue}"
-        raise MglibError(f"{notebook.name}: {what} (in cell {error.exec_count}; the executed copy with "
-                         f"its traceback is {log})") from error
+        raise MglibError(
+            f"{notebook.name}: {what} (in cell {error.exec_count}; the executed copy with "
+            f"its traceback is {log})"
+        ) from error
     finally:
         del os.environ["MGLIB_BATCH"]
     shutil.copyfile(log, executed.with_suffix(".tmp"))

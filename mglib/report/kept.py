@@ -25,7 +25,8 @@ def strip(cells: list[dict[str, object]], executed: list[dict[str, object]]) -> 
             continue
         tags = cell["metadata"].get("tags", [])  # type: ignore[attr-defined]
         kept = outputs[cell["id"]] if "keep_output" in tags else []
-        cell["execution_count"] = None
+        # nbval takes a cell without a count for one that was never run.
+        cell["execution_count"] = 1 if kept else None
         cell["outputs"] = [o for o in kept if o.get("name") == "stdout"]  # type: ignore[attr-defined]
 
 

@@ -9,20 +9,23 @@ from pathlib import Path
 from mglib.errors import MglibError
 
 # What is not prose, in the order in which it is blanked out; line breaks stay, so lines count on.
-_NOT_PROSE = [re.compile(pattern, re.MULTILINE | re.DOTALL) for pattern in (
-    r"^ *(?P<fence>`{3,}|~{3,}).*?^ *(?P=fence)[`~]*\s*$",  # code blocks
-    r"<!--.*?-->",
-    r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)",  # code spans
-    r"\{\{<.*?>\}\}",
-    r"(?<!\\)\$\$.*?\$\$",
-    r"(?<![\\$])\$(?=\S)(?:(?!\n\s*\n)[^$])+?(?<=[^\s\\])\$(?!\d)",  # pandoc's rule for inline math
-    r"(?<=\])\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)",  # link and image targets
-    r"^\[[^\]\n]+\]:\s+\S+",
-    r"\[\^[^\]\s]+\]:?",
-    r"\{[^{}\n]*[#.=][^{}]*\}",  # attributes
-    r"<?\bhttps?://[^\s>)]+>?",
-    r"(?<!\w)-?@[\w:.#$%&+?<>~/-]*\w(?:, [a-z]+\. [\d–-]+(?=[;\]]))?",  # citations, page and all
-)]
+_NOT_PROSE = [
+    re.compile(pattern, re.MULTILINE | re.DOTALL)
+    for pattern in (
+        r"^ *(?P<fence>`{3,}|~{3,}).*?^ *(?P=fence)[`~]*\s*$",  # code blocks
+        r"<!--.*?-->",
+        r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)",  # code spans
+        r"\{\{<.*?>\}\}",
+        r"(?<!\\)\$\$.*?\$\$",
+        r"(?<![\\$])\$(?=\S)(?:(?!\n\s*\n)[^$])+?(?<=[^\s\\])\$(?!\d)",  # inline math
+        r"(?<=\])\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)",  # link and image targets
+        r"^\[[^\]\n]+\]:\s+\S+",
+        r"\[\^[^\]\s]+\]:?",
+        r"\{[^{}\n]*[#.=][^{}]*\}",  # attributes
+        r"<?\bhttps?://[^\s>)]+>?",
+        r"(?<!\w)-?@[\w:.#$%&+?<>~/-]*\w(?:, [a-z]+\. [\d–-]+(?=[;\]]))?",  # citations with pages
+    )
+]
 _LIST = re.compile(r"^\s*(?:>\s*)*\(?(?:\d{1,3}|#)[.)]\s")
 _TOKEN = re.compile(r"[^\s()\[\]{}\"“”‘’'*|<>=:;!?~^\\,&…„«»\u00a0/]+(?:[,:]\d[^\s()\[\]*|]*)*")
 
@@ -33,7 +36,7 @@ def _front(text: str) -> str:
     for line in text.splitlines():
         if key := re.match(r"([\w-]+):", line):
             keep = key[1] in ("title", "subtitle", "abstract", "description")
-            line = " " * key.end() + line[key.end():]
+            line = " " * key.end() + line[key.end() :]
         kept.append(line if keep else "")
     return "\n".join(kept)
 
@@ -59,9 +62,10 @@ def numbers(text: str) -> list[tuple[int, str]]:
     found, loose = [], True
     for line, content in enumerate(text.splitlines(), 1):
         marker = _LIST.match(content) if loose else None
-        prose = content[marker.end():] if marker else content
-        found += [(line, token[0].rstrip(".-–")) for token in _TOKEN.finditer(prose)
-                  if _numeric(token[0])]
+        prose = content[marker.end() :] if marker else content
+        found += [
+            (line, token[0].rstrip(".-–")) for token in _TOKEN.finditer(prose) if _numeric(token[0])
+        ]
         loose = not content.strip() or marker is not None or content[:1].isspace()
     return found
 
@@ -71,5 +75,7 @@ def check(path: Path) -> None:
     found = numbers(path.read_text(encoding="utf-8"))
     if found:
         more = f" (and {len(found) - 1} more, lines {', '.join(str(n) for n, _ in found[1:6])})"
-        raise MglibError(f"{path.name}:{found[0][0]}: the number '{found[0][1]}' is typed by hand; "
-                         "write {{< var … >}}" + (more if len(found) > 1 else ""))
+        raise MglibError(
+            f"{path.name}:{found[0][0]}: the number '{found[0][1]}' is typed by hand; "
+            "write {{< var … >}}" + (more if len(found) > 1 else "")
+        )

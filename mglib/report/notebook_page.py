@@ -14,10 +14,19 @@ from mglib.report.render import HERE, pandoc
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FOREIGN = re.compile(r"<script|<iframe|<link|\s(?:src|data)=[\"']?(?!data:)", re.IGNORECASE)
-_DRESS = ((r'<img role="img"', r'<img alt="Figure drawn by the cell above" role="img"'),
-          (r"<table.*?</table>", r'<div class="scroll" role="group" tabindex="0">\g<0></div>'))
-_SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/markdown",
-          "text/plain")
+_DRESS = (
+    (r'<img role="img"', r'<img alt="Figure drawn by the cell above" role="img"'),
+    (r"<table.*?</table>", r'<div class="scroll" role="group" tabindex="0">\g<0></div>'),
+)
+_SHOWN = (
+    "text/html",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/latex",
+    "text/markdown",
+    "text/plain",
+)
 
 
 def _text(source: str | list[str]) -> str:
@@ -40,8 +49,9 @@ def _output(output: dict[str, Any]) -> dict[str, Any] | None:
         if not data or (set(data) == {"text/plain"} and set(output["data"]) - set(_SHOWN)):
             return None
         if "text/html" in data:
-            data["text/html"] = re.sub(r"<style scoped>.*?</style>", "", data["text/html"],
-                                       flags=re.DOTALL)
+            data["text/html"] = re.sub(
+                r"<style scoped>.*?</style>", "", data["text/html"], flags=re.DOTALL
+            )
         kept |= {"data": data, "metadata": {}}
     return kept
 
@@ -57,9 +67,13 @@ def _cell(cell: dict[str, Any]) -> dict[str, Any]:
             outputs[-1]["text"] += output["text"]
         else:
             outputs.append(output)
-    return {"cell_type": "code", "metadata": {"tags": tags}, "outputs": outputs,
-            "execution_count": cell["execution_count"],
-            "source": re.sub(r"^#\s*NBVAL_\w+\s*\n|^# Parameters\n", "", source)}
+    return {
+        "cell_type": "code",
+        "metadata": {"tags": tags},
+        "outputs": outputs,
+        "execution_count": cell["execution_count"],
+        "source": re.sub(r"^#\s*NBVAL_\w+\s*\n|^# Parameters\n", "", source),
+    }
 
 
 def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
@@ -79,18 +93,32 @@ def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
                 raise MglibError(f"{notebook.name}: the image {image[1]} would need the network")
             if heading := re.match(r"#\s+(.+)\n?", cell["source"]):
                 title = heading[1]
-                cell["source"] = cell["source"][heading.end():]
+                cell["source"] = cell["source"][heading.end() :]
                 break
-    bare = {"nbformat": 4, "nbformat_minor": 4, "cells": cells,
-            "metadata": {"language_info": {"name": "python"}}}
+    bare = {
+        "nbformat": 4,
+        "nbformat_minor": 4,
+        "cells": cells,
+        "metadata": {"language_info": {"name": "python"}},
+    }
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as metadata:
         json.dump({"title": title, "lang": "en"}, metadata)
         metadata.flush()
         status, page, lines = pandoc(
-            json.dumps(bare), notebook.resolve().parent, "--from=ipynb", "--to=html5", "--mathml",
-            "--embed-resources", "--standalone", f"--template={HERE / 'paper.html'}", "--toc",
-            f"--metadata-file={metadata.name}", "--variable=back:yes",
-            f"--variable=kind:{notebook.name}", "--wrap=none")
+            json.dumps(bare),
+            notebook.resolve().parent,
+            "--from=ipynb",
+            "--to=html5",
+            "--mathml",
+            "--embed-resources",
+            "--standalone",
+            f"--template={HERE / 'paper.html'}",
+            "--toc",
+            f"--metadata-file={metadata.name}",
+            "--variable=back:yes",
+            f"--variable=kind:{notebook.name}",
+            "--wrap=none",
+        )
     if status:
         raise MglibError(f"{notebook.name}: {' '.join(lines) or 'pandoc failed'}")
     for pattern, text in _DRESS:

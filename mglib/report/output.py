@@ -31,16 +31,21 @@ class Output:
     def __init__(self, notebook: str, parameters: Parameters):
         self.notebook = notebook
         self.parameters = dict(parameters)
-        changed = {k: v for k, v in parameters.items()
-                   if k not in _INCIDENTAL and v != parameters.defaults[k]}
+        changed = {
+            k: v
+            for k, v in parameters.items()
+            if k not in _INCIDENTAL and v != parameters.defaults[k]
+        }
         name = f"{parameters.profile}-{digest(changed)[:8]}" if changed else str(parameters.profile)
         self.folder = paths.report() / name
         self._record = Record()
 
     def _write(self, path: Path, data: bytes | str, **more: Any) -> Path:
         paths.replace(path, data)
-        write_record(path.with_name(path.name + ".json"), self._record.finish(
-            notebook=self.notebook, parameters=self.parameters, **more))
+        write_record(
+            path.with_name(path.name + ".json"),
+            self._record.finish(notebook=self.notebook, parameters=self.parameters, **more),
+        )
         return path
 
     def figure(self, name: str, figure: Figure) -> Path:
@@ -58,7 +63,7 @@ class Output:
         return self._write(self.folder / "tables" / f"{name}.md", "\n".join(lines) + "\n")
 
     def provenance(self, rows: pa.Table) -> pd.DataFrame:
-        """What made some rows, as a table of two columns: commit, versions, device, training time."""
+        """What made some rows, as two columns: commit, versions, device, training time."""
         import pandas as pd
         import pyarrow.compute as pc
 
@@ -73,20 +78,27 @@ class Output:
         commit = (here["commit"] or "unknown")[:12] + (" with uncommitted changes" if dirty else "")
         seconds = sum(r["wall_seconds"] for r in records)
         versions = ", ".join(f"{name} {v}" for name, v in here["versions"].items())
-        return pd.DataFrame([
-            ("Commit", f"`{commit}`"),
-            ("Profile", self.parameters["profile"]),
-            ("Training runs", f"{len(keys):,} in {len(records)} stacks"),
-            ("Training time", f"{seconds / 60:.1f} minutes of one thread each"),
-            ("Device", seen("device")),
-            ("System", f"{here['platform']}, Python {here['python']}"),
-            ("Packages", versions),
-            ("Lock file", f"`{here['lock'][:16]}`" if here["lock"] else "none"),
-        ], columns=["What", "Value"])
+        return pd.DataFrame(
+            [
+                ("Commit", f"`{commit}`"),
+                ("Profile", self.parameters["profile"]),
+                ("Training runs", f"{len(keys):,} in {len(records)} stacks"),
+                ("Training time", f"{seconds / 60:.1f} minutes of one thread each"),
+                ("Device", seen("device")),
+                ("System", f"{here['platform']}, Python {here['python']}"),
+                ("Packages", versions),
+                ("Lock file", f"`{here['lock'][:16]}`" if here["lock"] else "none"),
+            ],
+            columns=["What", "Value"],
+        )
 
     def numbers(self, **groups: Mapping[str, Any]) -> Path:
         """Write the values that the paper's text prints, as formatted strings by group and name."""
-        texts = {group: {name: str(value) for name, value in values.items()}
-                 for group, values in groups.items()}
-        return self._write(self.folder / "numbers" / f"{self.notebook}.json",
-                           json.dumps(texts, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        texts = {
+            group: {name: str(value) for name, value in values.items()}
+            for group, values in groups.items()
+        }
+        return self._write(
+            self.folder / "numbers" / f"{self.notebook}.json",
+            json.dumps(texts, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        )

@@ -23,19 +23,25 @@ TEXT = ("paper.qmd", "references.bib", "_quarto.yml")
 MATERIAL = {"figures": "*.svg", "tables": "*.md"}
 
 
-def _merge(into: dict[str, Any], new: dict[str, Any], file: str, owners: dict[str, str],
-           prefix: str = "") -> None:
+def _merge(
+    into: dict[str, Any], new: dict[str, Any], file: str, owners: dict[str, str], prefix: str = ""
+) -> None:
     for key, value in new.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and isinstance(into.setdefault(key, {}), dict):
             _merge(into[key], value, file, owners, f"{name}.")
         elif name in owners or into.get(key):
-            other = next(owners[n] for n in owners if n == name or n.startswith(f"{name}.")
-                         or name.startswith(f"{n}."))
+            other = next(
+                owners[n]
+                for n in owners
+                if n == name or n.startswith(f"{name}.") or name.startswith(f"{n}.")
+            )
             raise MglibError(f"the number '{name}' is written by two notebooks: {other}, {file}")
         elif not isinstance(value, str):
-            raise MglibError(f"{file}: the number '{name}' is {value!r}; write it as a string, "
-                             "rounded as it is to be read")
+            raise MglibError(
+                f"{file}: the number '{name}' is {value!r}; write it as a string, "
+                "rounded as it is to be read"
+            )
         else:
             into[key], owners[name] = value, file
 
@@ -78,8 +84,12 @@ def assemble(root: Path, material: Path, source: Path) -> Path:
     return source / "paper.qmd"
 
 
-def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = None,
-                material: Path | None = None) -> list[Path]:
+def build_paper(
+    to: To = "all",
+    root: Path = paths.ROOT,
+    report: Path | None = None,
+    material: Path | None = None,
+) -> list[Path]:
     """Assemble, check and render the paper and, beside its HTML, the executed notebooks.
 
     `material` holds figures, tables, numbers and notebooks (else the report folder does). Returns
@@ -101,8 +111,10 @@ def build_paper(to: To = "all", root: Path = paths.ROOT, report: Path | None = N
                 shutil.rmtree(report / "source", ignore_errors=True)
                 document.parent.rename(report / "source")
     if to != "pdf":
-        made += [notebook_page(path, report / "notebooks")
-                 for path in sorted((material / "notebooks").glob("*.ipynb"))]
+        made += [
+            notebook_page(path, report / "notebooks")
+            for path in sorted((material / "notebooks").glob("*.ipynb"))
+        ]
     return made
 
 
@@ -110,15 +122,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Render as the command line asks; returns 0, or 2 after one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m mglib.report.paper", description=__doc__)
     parser.add_argument("--to", default="all", help="html, pdf or all (default)")
-    parser.add_argument("--profile", default="laptop",
-                        help="whose figures, tables and numbers to take (default laptop)")
+    parser.add_argument(
+        "--profile",
+        default="laptop",
+        help="whose figures, tables and numbers to take (default laptop)",
+    )
     chosen = parser.parse_args(arguments)
     try:
         material = paths.report() / chosen.profile
         if not (material / "numbers").is_dir():
             run = [path.parent.name for path in paths.report().glob("*/numbers")]
-            raise MglibError(f"{unknown('results of profile', chosen.profile, run)}; "
-                             f"`mglib paper --profile {chosen.profile}` makes them")
+            raise MglibError(
+                f"{unknown('results of profile', chosen.profile, run)}; "
+                f"`mglib paper --profile {chosen.profile}` makes them"
+            )
         for path in build_paper(chosen.to, material=material):
             print(path)
     except MglibError as error:

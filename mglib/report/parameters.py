@@ -1,8 +1,9 @@
-"""Notebook parameters: literals in one tagged cell, checked before a kernel starts and again inside it."""
+"""Notebook parameters: literals in one tagged cell, checked outside the kernel and inside it."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from mglib.errors import MglibError, unknown
 _TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-# Sources of the cells run so far where there is no Jupyter (execution.run_cells); None under Jupyter.
+# Sources of the cells run so far where there is no Jupyter (execution.run_cells), else None.
 running: list[str] | None = None
 
 
@@ -38,9 +39,13 @@ def declared(source: str) -> dict[str, tuple[str, Any]]:
     """Name -> (annotation, default) of a parameters cell; MglibError unless all are literals."""
     found = {}
     for line in ast.parse(source).body:
-        if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
-            raise MglibError("a parameters cell holds annotated literals only, such as `seed: int = 0`; "
-                             f"found `{ast.unparse(line)}`")
+        if not (
+            isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value
+        ):
+            raise MglibError(
+                "a parameters cell holds annotated literals only, such as `seed: int = 0`; "
+                f"found `{ast.unparse(line)}`"
+            )
         try:
             value = ast.literal_eval(line.value)
         except ValueError as error:
@@ -59,8 +64,10 @@ def check(given: Mapping[str, Any], known: Mapping[str, tuple[str, Any]], where:
             raise MglibError(f"parameter '{name}' of {where} must be {annotation}, not {value!r}")
 
 
-def parse(texts: Mapping[str, str], known: Mapping[str, tuple[str, Any]], where: str) -> dict[str, Any]:
-    """Command-line texts as values of the declared types: JSON where it fits, else the text itself."""
+def parse(
+    texts: Mapping[str, str], known: Mapping[str, tuple[str, Any]], where: str
+) -> dict[str, Any]:
+    """Command-line texts as values of the declared types: JSON where it fits, else the text."""
     values: dict[str, Any] = {}
     for name, text in texts.items():
         try:
@@ -68,7 +75,9 @@ def parse(texts: Mapping[str, str], known: Mapping[str, tuple[str, Any]], where:
         except json.JSONDecodeError:
             value = {"None": None, "True": True, "False": False}.get(text, text)
         fits = name in known and _fits(value, known[name][0])
-        values[name] = value if fits or name not in known or not _fits(text, known[name][0]) else text
+        values[name] = (
+            value if fits or name not in known or not _fits(text, known[name][0]) else text
+        )
     check(values, known, where)
     return values
 
@@ -109,7 +118,7 @@ class Parameters(Mapping[str, Any]):
         return "Parameters(" + ", ".join(f"{k}={v!r}" for k, v in self._values.items()) + ")"
 
     def scale(self, **profiles: Mapping[str, Any]) -> dict[str, Any]:
-        """The numbers of the parameter `profile`, each replaced by a parameter of its name if that is set.
+        """The numbers of the parameter `profile`, each replaced by a set parameter of its name.
 
         Raises MglibError for a profile that the notebook does not have.
         """
@@ -121,7 +130,7 @@ class Parameters(Mapping[str, Any]):
 
 
 def _assigned(source: str) -> dict[str, Any] | None:
-    """The plain literal assignments of papermill's injected cell, None if the cell is another one."""
+    """The literal assignments of papermill's injected cell, None if the cell is another one."""
     if not source.lstrip().startswith("# Parameters"):
         return None
     values = {}
@@ -169,4 +178,13 @@ def guard() -> Parameters:
     shell = ipython.get_ipython() if ipython else None
     if shell is None:
         raise MglibError("guard() works inside a notebook: in Jupyter, papermill or `mglib run`")
-    return guarded(list(shell.user_ns["In"]))
+    history = [source for source in shell.user_ns["In"] if source]
+    if not history:  # nbval keeps none; what was declared still stands in the namespace
+        types = shell.user_ns.get("__annotations__", {})
+        history = [
+            "\n".join(
+                f"{name}: {inspect.formatannotation(kind)} = {shell.user_ns[name]!r}"
+                for name, kind in types.items()
+            )
+        ]
+    return guarded(history)

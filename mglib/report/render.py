@@ -26,8 +26,13 @@ def pandoc(text: str, folder: Path, *arguments: str) -> tuple[int, str, list[str
     """Run pandoc on `text` inside `folder`: exit status, output, lines of warnings and errors."""
     import pypandoc
 
-    done = subprocess.run([pypandoc.get_pandoc_path(), "--fail-if-warnings", *arguments],
-                          input=text, cwd=folder, capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        [pypandoc.get_pandoc_path(), "--fail-if-warnings", *arguments],
+        input=text,
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+    )
     return done.returncode, done.stdout, done.stderr.splitlines()
 
 
@@ -37,7 +42,7 @@ def embed(page: str, folder: Path) -> str:
     def data(found: re.Match[str]) -> str:
         path = folder / unquote(html.unescape(found[2]))
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return f"{found[1]}data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}\""
+        return f'{found[1]}data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"'
 
     return re.sub(r'(<img[^>]*?\ssrc=")(?!data:)([^"]+)"', data, page)
 
@@ -46,15 +51,26 @@ def _convert(document: Document, to: str, template: str, *more: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         metadata = Path(folder) / "metadata.json"
         meta = {key: value for key, value in document.meta.items() if key != "toc"}
-        metadata.write_text(json.dumps({"lang": "en", "link-citations": True, **meta},
-                                       default=str), encoding="utf-8")
+        metadata.write_text(
+            json.dumps({"lang": "en", "link-citations": True, **meta}, default=str),
+            encoding="utf-8",
+        )
         status, text, lines = pandoc(
-            document.text, document.folder,
-            "--from=markdown", f"--to={to}", f"--template={HERE / template}", "--standalone",
-            f"--metadata-file={metadata}", f"--lua-filter={HERE / 'filter.lua'}", "--citeproc",
-            "--mathml", "--wrap=none", *(["--toc"] if document.meta.get("toc") else []),
+            document.text,
+            document.folder,
+            "--from=markdown",
+            f"--to={to}",
+            f"--template={HERE / template}",
+            "--standalone",
+            f"--metadata-file={metadata}",
+            f"--lua-filter={HERE / 'filter.lua'}",
+            "--citeproc",
+            "--mathml",
+            "--wrap=none",
+            *(["--toc"] if document.meta.get("toc") else []),
             f"--toc-depth={document.meta.get('toc-depth', 3)}",
-            *more)
+            *more,
+        )
     if status:
         raise document.complaint(lines)
     return text
@@ -72,16 +88,22 @@ def pdf(document: Document) -> bytes:
     day = datetime.datetime.fromisoformat(document.meta.get("day", "2000-01-01"))
     names = [author["name"] for author in document.meta["author"]]
     text = _convert(
-        document, "typst", "paper.typ", "--syntax-highlighting=idiomatic",
+        document,
+        "typst",
+        "paper.typ",
+        "--syntax-highlighting=idiomatic",
         "--variable=names:" + json.dumps([*names, ""], ensure_ascii=False)[1:-3],
         "--variable=running:" + (" and ".join(names) if len(names) < 3 else f"{names[0]} et al."),
-        f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}")
+        f"--variable=ymd:year: {day.year}, month: {day.month}, day: {day.day}",
+    )
     document.check_printable(text)
     try:
-        compiler = typst.Compiler(text.encode(), root=document.folder.resolve(),
-                                  ignore_system_fonts=True)
+        compiler = typst.Compiler(
+            text.encode(), root=document.folder.resolve(), ignore_system_fonts=True
+        )
         data, warnings = compiler.compile_with_warnings(
-            format="pdf", timestamp=day.replace(tzinfo=datetime.UTC))
+            format="pdf", timestamp=day.replace(tzinfo=datetime.UTC)
+        )
     except typst.TypstError as error:
         raise MglibError(f"Typst: {error.message}") from error
     if warnings:

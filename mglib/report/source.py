@@ -10,16 +10,31 @@ from typing import Any, NamedTuple
 
 from mglib.errors import MglibError, unknown
 
-KEYS = {"title", "subtitle", "author", "date", "abstract", "bibliography", "toc", "toc-depth",
-        "number-sections", "lang", "description", "format", "engine"}
+KEYS = {
+    "title",
+    "subtitle",
+    "author",
+    "date",
+    "abstract",
+    "bibliography",
+    "toc",
+    "toc-depth",
+    "number-sections",
+    "lang",
+    "description",
+    "format",
+    "engine",
+}
 AUTHOR_KEYS = {"name", "affiliation", "email", "orcid"}
 SHORTCODE = re.compile(r"\{\{<\s*(\S*)\s*(.*?)\s*>\}\}")
 CELL = re.compile(r"^\s*(?:`{3,}|~{3,})\s*\{([A-Za-z]\w*)|`\{([A-Za-z]\w*)\}\s|`(r)\s")
 EQUATION = re.compile(r"(\$\$(?:(?!\$\$).)+?\$\$)[ \t]*\{#(eq-[\w-]+)\}(\s)", re.DOTALL)
 # Typst sets the PDF in the fonts of its wheel, to give the same pages everywhere; these have the
 # Latin, Greek and Cyrillic letters and those of mathematics, and no emoji.
-UNPRINTABLE = re.compile(r"[^\W\d_\u0000-\u058f\u1d00-\u2c5f\ufb00-\ufb06\U0001d400-\U0001d7ff]"
-                         r"|[\U0001f000-\U0001fbff]")
+UNPRINTABLE = re.compile(
+    r"[^\W\d_\u0000-\u058f\u1d00-\u2c5f\ufb00-\ufb06\U0001d400-\U0001d7ff]"
+    r"|[\U0001f000-\U0001fbff]"
+)
 
 
 class Missing(MglibError):
@@ -82,7 +97,7 @@ class Document:
         end = next((i for i, line in enumerate(lines[1:], 1) if line.text.rstrip() == "---"), 0)
         if not end or lines[0].text.rstrip() != "---":
             raise MglibError(f"{path.name}:1: no front matter: begin with --- title: … ---")
-        self.front, self.lines = lines[1:end], lines[end + 1:]
+        self.front, self.lines = lines[1:end], lines[end + 1 :]
         project = _yaml(self.folder / "_quarto.yml")
         project.pop("project", None)
         written = parse_yaml("\n".join(line.text for line in self.front), path.name, 1)
@@ -130,8 +145,10 @@ class Document:
     def check_printable(self, text: str) -> None:
         """Raises MglibError for a letter of `text` that the PDF would show as an empty box."""
         if letter := UNPRINTABLE.search(text):
-            raise MglibError(f"{self.place(letter[0])}: the PDF cannot show '{letter[0]}': show "
-                             "it in a figure, or in HTML only with content-visible")
+            raise MglibError(
+                f"{self.place(letter[0])}: the PDF cannot show '{letter[0]}': show "
+                "it in a figure, or in HTML only with content-visible"
+            )
 
     def _files(self, folder: Path) -> list[str]:
         return [path.relative_to(self.folder).as_posix() for path in folder.glob("*.*")]
@@ -143,8 +160,10 @@ class Document:
             line = Line(content, name, number)
             if cell := CELL.search(content):
                 kind = next(filter(None, cell.groups()))
-                raise MglibError(f"{line.place}: executable {kind} code in the paper: compute in a "
-                                 "notebook and include the table, figure or number it writes")
+                raise MglibError(
+                    f"{line.place}: executable {kind} code in the paper: compute in a "
+                    "notebook and include the table, figure or number it writes"
+                )
             code = SHORTCODE.search(content)
             if not code or code[1] != "include":
                 lines.append(line)
@@ -163,9 +182,10 @@ class Document:
     def _expand(self, line: Line) -> Line:
         def value(code: re.Match[str]) -> str:
             name, argument = code[1], code[2]
-            if line.text[:code.start()].endswith("{") or name not in ("var", "meta"):
-                raise MglibError(f"{line.place}: "
-                                 + str(unknown("shortcode", name, ("var", "meta", "include"))))
+            if line.text[: code.start()].endswith("{") or name not in ("var", "meta"):
+                raise MglibError(
+                    f"{line.place}: " + str(unknown("shortcode", name, ("var", "meta", "include")))
+                )
             known = self._variables if name == "var" else dict(flatten(self._meta))
             if argument not in known:
                 kind = "variable" if name == "var" else "metadata"
@@ -208,16 +228,19 @@ class Document:
         for author in meta["author"]:
             for key in author:
                 if key not in AUTHOR_KEYS:
-                    raise MglibError(f"{self.place(f'{key}:')}: "
-                                     f"{unknown('author key', key, AUTHOR_KEYS)}")
+                    raise MglibError(
+                        f"{self.place(f'{key}:')}: {unknown('author key', key, AUTHOR_KEYS)}"
+                    )
             if "email" in author:
                 author["email"] = f"<{author['email']}>"
         if "date" in meta:
             try:
                 day = datetime.date.fromisoformat(str(meta["date"]))
             except ValueError as error:
-                raise MglibError(f"{self.place('date:')}: date '{meta['date']}' is not "
-                                 "year-month-day, like 2026-11-21") from error
+                raise MglibError(
+                    f"{self.place('date:')}: date '{meta['date']}' is not "
+                    "year-month-day, like 2026-11-21"
+                ) from error
             meta["date"] = f"{day:%B} {day.day}, {day.year}"
             meta["day"] = day.isoformat()
         files = meta.get("bibliography") or []
@@ -225,5 +248,6 @@ class Document:
         for name in meta["bibliography"]:
             if not (self.folder / name).is_file():
                 known = [path.name for path in self.folder.glob("*.bib")]
-                raise MglibError(f"{self.place('bibliography:')}: "
-                                 f"{unknown('bibliography', name, known)}")
+                raise MglibError(
+                    f"{self.place('bibliography:')}: {unknown('bibliography', name, known)}"
+                )

@@ -1,4 +1,4 @@
-"""The base class of training algorithms: networks, a loss per trial, a prediction, search ranges."""
+"""The base class of training algorithms: networks, loss per trial, prediction, search ranges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mglib.trials.networks import Streams
 
 @dataclass(frozen=True)
 class Task:
-    """What an algorithm is built for: D features, C classes, M training modalities, class counts [T, C]."""
+    """What an algorithm is built for: D features, C classes, M modalities, class counts [T, C]."""
 
     features: int
     classes: int
@@ -42,7 +42,7 @@ COMMON_SEARCH: dict[str, Hyperparameter] = {
 
 
 class Algorithm(nn.Module, ABC):
-    """A training algorithm over a stack of T trials; a subclass is registered with `@algorithms.register`.
+    """A training algorithm over a stack of T trials; subclasses carry `@algorithms.register`.
 
     A subclass builds its networks in `__init__`, gives `loss` [T] and `predict` [T, N, C], and says
     whether it needs the same instances in every modality (`aligned`). It knows neither the device

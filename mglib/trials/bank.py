@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
-from mglib.features import load_features
+from mglib.features import FeatureSet, load_features
 from mglib.registry import perceptors
 from mglib.trials.trial import Trial
 
@@ -30,8 +30,9 @@ class FeatureBank:
 
     def blocks(self, modality: str, trials: Sequence[Trial]) -> Tensor:
         """The block of a modality for each trial, [T]."""
-        return torch.tensor([self.block[modality, t.split_seed] for t in trials],
-                            device=self.values.device)
+        return torch.tensor(
+            [self.block[modality, t.split_seed] for t in trials], device=self.values.device
+        )
 
 
 def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> FeatureBank:
@@ -44,7 +45,9 @@ def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> Fe
     fitted = perceptors.get(first.perceptor).fitted
     split_seeds = sorted({t.split_seed for t in trials})
     modalities = sorted({m for t in trials for m in (*t.train, *t.evaluate)})
-    loaded, block, sets = [], {}, {}
+    loaded: list[FeatureSet] = []
+    block: dict[tuple[str, int], int] = {}
+    sets: dict[tuple[str, int | None], int] = {}
     for modality in modalities:
         for split_seed in split_seeds:
             name = (modality, split_seed if fitted else None)
@@ -58,12 +61,15 @@ def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> Fe
             raise MglibError(
                 f"{first.dataset}/{first.perceptor}: features of {features.card['modality']} have "
                 f"shape {features.values.shape}, those of {reference.card['modality']} "
-                f"{reference.values.shape}; one learner needs one space (perceptor 'bound')")
+                f"{reference.values.shape}; one learner needs one space (perceptor 'bound')"
+            )
         if features.instance_ids != reference.instance_ids:
             raise MglibError(f"{first.dataset}: modalities list different instances")
         if not np.isfinite(features.values).all():
-            raise MglibError(f"{first.dataset}/{first.perceptor}/{features.card['modality']}: "
-                             "features are not finite")
+            raise MglibError(
+                f"{first.dataset}/{first.perceptor}/{features.card['modality']}: "
+                "features are not finite"
+            )
     labels = np.asarray(reference.targets[first.target])
     return FeatureBank(
         values=torch.from_numpy(np.stack([f.values for f in loaded])).to(device),

@@ -16,7 +16,7 @@ from mglib.trials.optimisers import OPTIMISERS
 from mglib.trials.sampling import initial_streams, minibatches
 from mglib.trials.trial import Trial
 
-# Rows of one evaluation pass; fixed, so that a prediction never hangs on what is evaluated beside it.
+# Rows of one evaluation pass; fixed, so that no prediction hangs on what is beside it.
 EVALUATION_ROWS = 2048
 
 
@@ -24,12 +24,17 @@ def build(trials: Sequence[Trial], bank: FeatureBank) -> Algorithm:
     """The stacked model of some trials with their initial weights, on the bank's device."""
     first = trials[0]
     labels = bank.labels.cpu().numpy()
-    counts = np.stack([
-        np.bincount(labels[bank.splits[t.split_seed]["train"]], minlength=bank.classes)
-        for t in trials])
+    counts = np.stack(
+        [
+            np.bincount(labels[bank.splits[t.split_seed]["train"]], minlength=bank.classes)
+            for t in trials
+        ]
+    )
     task = Task(bank.values.shape[-1], bank.classes, len(first.train), torch.from_numpy(counts))
-    hparams = {name: value.to(bank.values.device)
-               for name, value in stack_hparams([t.values for t in trials]).items()}
+    hparams = {
+        name: value.to(bank.values.device)
+        for name, value in stack_hparams([t.values for t in trials]).items()
+    }
     model = algorithms.get(first.algorithm)(task, hparams, initial_streams(trials), first.variant)
     return model.to(bank.values.device)
 
@@ -38,13 +43,16 @@ def predict(model: Algorithm, bank: FeatureBank, modality: str, trials: Sequence
     """Logits [T, N, C] of every instance of one modality."""
     blocks = bank.blocks(modality, trials)
     with torch.no_grad():
-        return torch.cat([
-            model.predict(rows[blocks]) for rows in bank.values.split(EVALUATION_ROWS, dim=1)
-        ], dim=1)
+        return torch.cat(
+            [model.predict(rows[blocks]) for rows in bank.values.split(EVALUATION_ROWS, dim=1)],
+            dim=1,
+        )
 
 
-def measure(model: Algorithm, bank: FeatureBank, trials: Sequence[Trial]) -> list[list[dict[str, Any]]]:
-    """For each trial its rows of accuracy and balanced accuracy: every evaluated modality and split."""
+def measure(
+    model: Algorithm, bank: FeatureBank, trials: Sequence[Trial]
+) -> list[list[dict[str, Any]]]:
+    """For each trial its rows of accuracy and balanced accuracy, by modality and split."""
     rows: list[list[dict[str, Any]]] = [[] for _ in trials]
     labels = bank.labels.cpu().numpy()
     for modality in trials[0].evaluate:
@@ -56,16 +64,26 @@ def measure(model: Algorithm, bank: FeatureBank, trials: Sequence[Trial]) -> lis
                 index = bank.splits[trial.split_seed][split]
                 hit, of = correct[index], labels[index]
                 recalls = [hit[of == c].mean() for c in np.unique(of)]
-                for metric, value in (("accuracy", hit.mean()),
-                                      ("balanced_accuracy", np.mean(recalls))):
-                    own.append({"modality": modality, "split": split, "metric": metric,
-                                "value": float(value) if sound else None, "n": len(index),
-                                "status": "ok" if sound else "diverged"})
+                for metric, value in (
+                    ("accuracy", hit.mean()),
+                    ("balanced_accuracy", np.mean(recalls)),
+                ):
+                    own.append(
+                        {
+                            "modality": modality,
+                            "split": split,
+                            "metric": metric,
+                            "value": float(value) if sound else None,
+                            "n": len(index),
+                            "status": "ok" if sound else "diverged",
+                        }
+                    )
     return rows
 
 
-def train(trials: Sequence[Trial], bank: FeatureBank,
-          tick: Callable[[int], None] = lambda steps: None) -> list[dict[str, Any]]:
+def train(
+    trials: Sequence[Trial], bank: FeatureBank, tick: Callable[[int], None] = lambda steps: None
+) -> list[dict[str, Any]]:
     """Train trials of one stack together; return their rows at every checkpoint.
 
     `tick` is told of finished trial-steps. A trial whose predictions stop being finite is recorded
@@ -85,13 +103,15 @@ def train(trials: Sequence[Trial], bank: FeatureBank,
         tick(first.steps * len(trials))
         return rows
     optimiser = OPTIMISERS[model.optimiser](
-        parameters, model.hparams["lr"], model.hparams["weight_decay"])
+        parameters, model.hparams["lr"], model.hparams["weight_decay"]
+    )
     blocks = torch.stack(
         [torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials]
     ).to(bank.values.device)[:, :, None]
     pools = [bank.splits[t.split_seed]["train"] for t in trials]
-    batches = minibatches(trials, pools, len(first.train), int(first.values["batch_size"]),
-                          first.steps, model.aligned)
+    batches = minibatches(
+        trials, pools, len(first.train), int(first.values["batch_size"]), first.steps, model.aligned
+    )
     for step, index in enumerate(batches, start=1):
         index = index.to(bank.values.device)
         losses = model.loss(Batch(bank.values[blocks, index], bank.labels[index]))

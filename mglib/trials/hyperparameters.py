@@ -40,8 +40,12 @@ def seed_hash(*parts: object) -> int:
     return int(hashlib.md5(str(parts).encode()).hexdigest(), 16) % 2**31
 
 
-def draw_hparams(search: Mapping[str, Hyperparameter], draw: int, seed: int,
-                 fixed: Mapping[str, float] | None = None) -> dict[str, float]:
+def draw_hparams(
+    search: Mapping[str, Hyperparameter],
+    draw: int,
+    seed: int,
+    fixed: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """The values of draw number `draw` (0: the defaults) for a trial seed, `fixed` ones replaced.
 
     Raises MglibError for a fixed name that the search does not have or a negative draw.
@@ -53,8 +57,7 @@ def draw_hparams(search: Mapping[str, Hyperparameter], draw: int, seed: int,
             raise unknown("hyper-parameter", name, search)
     base = seed_hash(draw, seed)
     values = {
-        name: item.default if draw == 0
-        else item.law(np.random.RandomState(seed_hash(base, name)))
+        name: item.default if draw == 0 else item.law(np.random.RandomState(seed_hash(base, name)))
         for name, item in search.items()
     }
     return {**values, **(fixed or {})}

@@ -11,11 +11,11 @@ Streams = Sequence[torch.Generator]
 
 
 class StackedLinear(nn.Module):
-    """T linear layers [T, in, out] at once, each drawn from its own stream as torch.nn.Linear does."""
+    """T linear layers [T, in, out] at once, each drawn from its own stream as torch.nn.Linear."""
 
     def __init__(self, streams: Streams, width_in: int, width_out: int):
         super().__init__()
-        bound = width_in ** -0.5
+        bound = width_in**-0.5
 
         def uniform(*shape: int) -> nn.Parameter:
             drawn = [torch.rand(shape, generator=stream) for stream in streams]
@@ -35,7 +35,8 @@ class StackedMLP(nn.Module):
     def __init__(self, streams: Streams, widths: Sequence[int]):
         super().__init__()
         self.layers = nn.ModuleList(
-            StackedLinear(streams, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+            StackedLinear(streams, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, B, widths[0]] -> [T, B, widths[-1]]."""

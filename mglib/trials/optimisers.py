@@ -1,4 +1,4 @@
-"""Adam and SGD whose learning rate and weight decay are tensors [T]: one optimiser for a whole stack."""
+"""Adam and SGD with learning rates and weight decays [T]: one optimiser for a whole stack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Optimiser(ABC):
-    """A stack's optimiser; `step` changes the parameters [T, ...] in place, each trial at its own rate."""
+    """A stack's optimiser; `step` changes parameters [T, ...] in place, each at its own rate."""
 
     def __init__(self, parameters: Sequence[Tensor], lr: Tensor, weight_decay: Tensor):
         self.parameters = list(parameters)
@@ -23,7 +23,9 @@ class Optimiser(ABC):
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One update from the gradients, given in the order of the parameters."""
         self.steps += 1
-        for number, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
+        for number, (parameter, gradient) in enumerate(
+            zip(self.parameters, gradients, strict=True)
+        ):
             shape = (-1,) + (1,) * (parameter.ndim - 1)
             if self._decays:
                 gradient = gradient + self.weight_decay.view(shape) * parameter
@@ -55,9 +57,9 @@ class Adam(Optimiser):
         first = self.first[number].lerp_(gradient, 1 - self.beta1)
         second = self.second[number].mul_(self.beta2)
         second.addcmul_(gradient, gradient, value=1 - self.beta2)
-        scale = (1 - self.beta2 ** self.steps) ** 0.5
+        scale = (1 - self.beta2**self.steps) ** 0.5
         size = second.sqrt().div_(scale).add_(self.epsilon)
-        parameter.sub_(first.div(size).mul_(lr / (1 - self.beta1 ** self.steps)))
+        parameter.sub_(first.div(size).mul_(lr / (1 - self.beta1**self.steps)))
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD}

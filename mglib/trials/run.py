@@ -1,4 +1,4 @@
-"""Run the trials of an experiment that have no rows yet: stacks, worker processes, parts on disk."""
+"""Run an experiment's trials that have no rows yet: stacks, worker processes, parts on disk."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def choose_device(name: str = "auto") -> str:
     if name not in ("auto", "cpu", "cuda"):
         raise MglibError(f"no device '{name}' (known: auto, cpu, cuda)")
     if name == "cuda" and not torch.cuda.is_available():
-        raise MglibError("device 'cuda' was asked for, but torch finds no usable GPU; use auto or cpu")
+        raise MglibError(
+            "device 'cuda' was asked for, but torch finds no usable GPU; use auto or cpu"
+        )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -69,7 +71,7 @@ def cut(trials: Sequence[Trial], size: int, workers: int) -> list[tuple[Trial, .
     chunks = []
     for stack in stacks.values():
         length = min(size, -(-len(stack) // workers))
-        chunks += [tuple(stack[i:i + length]) for i in range(0, len(stack), length)]
+        chunks += [tuple(stack[i : i + length]) for i in range(0, len(stack), length)]
     return sorted(chunks, key=lambda chunk: -len(chunk) * chunk[0].steps)
 
 
@@ -93,8 +95,11 @@ def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
         rows = train(chunk.trials, bank, tick)
     common = {"experiment": chunk.experiment, "task": chunk.task, "profile": chunk.profile}
     device = torch.cuda.get_device_name() if chunk.device == "cuda" else "cpu"
-    write_part(chunk.experiment, [{**common, **row} for row in rows],
-               record.finish(device=device, threads=1, keys=[t.key for t in chunk.trials]))
+    write_part(
+        chunk.experiment,
+        [{**common, **row} for row in rows],
+        record.finish(device=device, threads=1, keys=[t.key for t in chunk.trials]),
+    )
 
 
 _ticks: Any = None
@@ -135,15 +140,25 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
             for future in done:
                 future.result()
     except BrokenProcessPool as error:
-        raise MglibError("a worker process died (out of memory, or killed); finished trials are "
-                         "kept: run again, with fewer workers if memory was short") from error
+        raise MglibError(
+            "a worker process died (out of memory, or killed); finished trials are "
+            "kept: run again, with fewer workers if memory was short"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
         ticks.close()
 
 
-def run_trials(experiment: str, task: str, trials: Sequence[Trial], *, profile: str,
-               device: str = "auto", shard: str = "", workers: int | None = None) -> pa.Table:
+def run_trials(
+    experiment: str,
+    task: str,
+    trials: Sequence[Trial],
+    *,
+    profile: str,
+    device: str = "auto",
+    shard: str = "",
+    workers: int | None = None,
+) -> pa.Table:
     """Train the trials that have no rows yet and return the rows of all of them.
 
     On a CPU `workers` processes (default: one per core) with one thread each; finished chunks are
@@ -156,8 +171,10 @@ def run_trials(experiment: str, task: str, trials: Sequence[Trial], *, profile: 
     pending = [t for key, t in wanted.items() if key not in present]
     if pending:
         workers = 1 if device == "cuda" else workers or os.cpu_count() or 1
-        chunks = [Chunk(experiment, task, profile, device, part)
-                  for part in cut(pending, STACK[device], workers)]
+        chunks = [
+            Chunk(experiment, task, profile, device, part)
+            for part in cut(pending, STACK[device], workers)
+        ]
         label = f"{experiment}: training {len(pending)} trials ({len(present)} kept)"
         with Progress(label, sum(t.steps for t in pending), "steps") as progress:
             if workers > 1 and len(chunks) > 1:
@@ -168,6 +185,8 @@ def run_trials(experiment: str, task: str, trials: Sequence[Trial], *, profile: 
     rows = read_rows(experiment, wanted)
     missing = set(wanted) - set(pc.unique(rows["key"]).to_pylist())
     if missing:
-        raise MglibError(f"{experiment}: {len(missing)} of {len(wanted)} trials have no rows, "
-                         f"the first of them {sorted(missing)[0]}")
+        raise MglibError(
+            f"{experiment}: {len(missing)} of {len(wanted)} trials have no rows, "
+            f"the first of them {sorted(missing)[0]}"
+        )
     return rows

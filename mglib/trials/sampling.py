@@ -17,11 +17,20 @@ BLOCK = 100
 
 def initial_streams(trials: Sequence[Trial]) -> list[torch.Generator]:
     """The stream that draws each trial's initial weights; it hangs on seed and split alone."""
-    return [torch.Generator().manual_seed(seed_hash("weights", t.seed, t.split_seed)) for t in trials]
+    return [
+        torch.Generator().manual_seed(seed_hash("weights", t.seed, t.split_seed)) for t in trials
+    ]
 
 
-def minibatches(trials: Sequence[Trial], pools: Sequence[np.ndarray], modalities: int, rows: int,
-                steps: int, aligned: bool, start: int = 0) -> Iterator[Tensor]:
+def minibatches(
+    trials: Sequence[Trial],
+    pools: Sequence[np.ndarray],
+    modalities: int,
+    rows: int,
+    steps: int,
+    aligned: bool,
+    start: int = 0,
+) -> Iterator[Tensor]:
     """Instance indices [T, M, B] of steps `start` to `steps`, uniform with replacement.
 
     Each trial draws from its pool of instances; `aligned` gives every modality the same instances.
@@ -31,8 +40,9 @@ def minibatches(trials: Sequence[Trial], pools: Sequence[np.ndarray], modalities
         drawn = []
         for trial, pool in zip(trials, pools, strict=True):
             seed = seed_hash("minibatches", trial.seed, trial.split_seed, first)
-            positions = torch.randint(len(pool), (BLOCK, columns, rows),
-                                      generator=torch.Generator().manual_seed(seed))
+            positions = torch.randint(
+                len(pool), (BLOCK, columns, rows), generator=torch.Generator().manual_seed(seed)
+            )
             drawn.append(torch.from_numpy(pool)[positions])
         block = torch.stack(drawn, 1).expand(-1, -1, modalities, -1)
         for step in range(max(first, start), min(first + BLOCK, steps)):

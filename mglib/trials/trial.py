@@ -21,9 +21,9 @@ ENGINE_VERSION = 1
 class Trial:
     """One (algorithm variant, draw, seed, split, training modalities) on one dataset and perceptor.
 
-    `hparams` is the JSON of the drawn values. The trial is evaluated on every modality of `evaluate`
-    each `every` steps and after the last. `target` names the labels. The test modality is no part
-    of it: any modality outside `train` is unseen.
+    `hparams` is the JSON of the drawn values. The trial is evaluated on every modality of
+    `evaluate` each `every` steps and after the last. `target` names the labels. The test modality
+    is no part of it: any modality outside `train` is unseen.
     """
 
     dataset: str
@@ -45,13 +45,18 @@ class Trial:
     def key(self) -> str:
         """The result's name: the question, the declared versions and the data's source hashes."""
         dataset, perceptor = datasets.get(self.dataset), perceptors.get(self.perceptor)
-        return digest({
-            "question": asdict(self),
-            "versions": {"engine": ENGINE_VERSION,
-                         "algorithm": algorithms.get(self.algorithm).version,
-                         "dataset": dataset.version, "perceptor": perceptor.version},
-            "sources": source_hashes(self.dataset, self.perceptor),
-        })
+        return digest(
+            {
+                "question": asdict(self),
+                "versions": {
+                    "engine": ENGINE_VERSION,
+                    "algorithm": algorithms.get(self.algorithm).version,
+                    "dataset": dataset.version,
+                    "perceptor": perceptor.version,
+                },
+                "sources": source_hashes(self.dataset, self.perceptor),
+            }
+        )
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -61,22 +66,52 @@ class Trial:
     @property
     def stack(self) -> tuple[Any, ...]:
         """Trials with equal stacks have tensors of equal shapes and can train together."""
-        return (self.dataset, self.perceptor, self.target, self.algorithm, self.variant,
-                len(self.train), self.evaluate, self.steps, self.every,
-                self.values.get("batch_size"), self.precision)
+        return (
+            self.dataset,
+            self.perceptor,
+            self.target,
+            self.algorithm,
+            self.variant,
+            len(self.train),
+            self.evaluate,
+            self.steps,
+            self.every,
+            self.values.get("batch_size"),
+            self.precision,
+        )
 
     def columns(self) -> dict[str, Any]:
         """The columns of the result table that this trial fills alike in all its rows."""
-        return {"dataset": self.dataset, "perceptor": self.perceptor, "algorithm": self.algorithm,
-                "variant": self.variant, "train": "+".join(self.train), "draw": self.draw,
-                "seed": self.seed, "split_seed": self.split_seed, "precision": self.precision,
-                "key": self.key, "hparams": self.hparams}
+        return {
+            "dataset": self.dataset,
+            "perceptor": self.perceptor,
+            "algorithm": self.algorithm,
+            "variant": self.variant,
+            "train": "+".join(self.train),
+            "draw": self.draw,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "precision": self.precision,
+            "key": self.key,
+            "hparams": self.hparams,
+        }
 
 
-def make_trials(*, dataset: str, perceptor: str, algorithm: str, train: Iterable[Iterable[str]],
-                evaluate: Iterable[str], seeds: Iterable[int], split_seeds: Iterable[int],
-                steps: int, every: int, variant: str = "corrected", draws: Iterable[int] = (0,),
-                fixed: Mapping[str, float] | None = None) -> list[Trial]:
+def make_trials(
+    *,
+    dataset: str,
+    perceptor: str,
+    algorithm: str,
+    train: Iterable[Iterable[str]],
+    evaluate: Iterable[str],
+    seeds: Iterable[int],
+    split_seeds: Iterable[int],
+    steps: int,
+    every: int,
+    variant: str = "corrected",
+    draws: Iterable[int] = (0,),
+    fixed: Mapping[str, float] | None = None,
+) -> list[Trial]:
     """Every combination of training sets, draws, seeds and splits of one algorithm, as trials.
 
     `fixed` hyper-parameters replace drawn ones where the algorithm has them. Raises MglibError for
@@ -98,8 +133,22 @@ def make_trials(*, dataset: str, perceptor: str, algorithm: str, train: Iterable
                 raise unknown(f"modality of {dataset}", modality, data.kinds)
     relevant = {name: value for name, value in (fixed or {}).items() if name in method.search}
     return [
-        Trial(dataset, perceptor, algorithm, variant, modalities, evaluate, seed, split_seed, draw,
-              steps, every,
-              json.dumps(draw_hparams(method.search, draw, seed, relevant), sort_keys=True))
-        for modalities in sets for draw in draws for seed in seeds for split_seed in split_seeds
+        Trial(
+            dataset,
+            perceptor,
+            algorithm,
+            variant,
+            modalities,
+            evaluate,
+            seed,
+            split_seed,
+            draw,
+            steps,
+            every,
+            json.dumps(draw_hparams(method.search, draw, seed, relevant), sort_keys=True),
+        )
+        for modalities in sets
+        for draw in draws
+        for seed in seeds
+        for split_seed in split_seeds
     ]
