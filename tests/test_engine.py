@@ -45,8 +45,8 @@ def test_weights_alone_and_in_a_stack_are_bit_identical(monkeypatch):
             measure(model, bank, trials),
         )[1],
     )
-    bank = make_bank(width=64)
-    trials = [make_trial(seed=s, steps=30, batch_size=32) for s in range(64)]
+    bank = make_bank(width=512)
+    trials = [make_trial(seed=s, steps=5, batch_size=32) for s in range(64)]
     train(trials, bank)
     train([trials[41]], bank)
     together, alone = kept

@@ -100,7 +100,6 @@ def train(
 
     if not model.learns:
         checkpoint(0)
-        tick(first.steps * len(trials))
         return rows
     optimiser = OPTIMISERS[model.optimiser](
         parameters, model.hparams["lr"], model.hparams["weight_decay"]

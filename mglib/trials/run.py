@@ -22,6 +22,7 @@ import torch
 from mglib.errors import MglibError
 from mglib.progress import Progress
 from mglib.provenance import Record
+from mglib.registry import algorithms
 from mglib.rows import read_rows, write_part
 from mglib.trials.bank import load_bank
 from mglib.trials.engine import train
@@ -176,7 +177,7 @@ def run_trials(
             for part in cut(pending, STACK[device], workers)
         ]
         label = f"{experiment}: training {len(pending)} trials ({len(present)} kept)"
-        with Progress(label, sum(t.steps for t in pending), "steps") as progress:
+        with Progress(label, sum(t.steps for t in pending if algorithms.get(t.algorithm).learns), "steps") as progress:
             if workers > 1 and len(chunks) > 1:
                 _run_parallel(chunks, min(workers, len(chunks)), progress)
             else:
