@@ -177,7 +177,8 @@ def run_trials(
             for part in cut(pending, STACK[device], workers)
         ]
         label = f"{experiment}: training {len(pending)} trials ({len(present)} kept)"
-        with Progress(label, sum(t.steps for t in pending if algorithms.get(t.algorithm).learns), "steps") as progress:
+        steps = sum(t.steps for t in pending if algorithms.get(t.algorithm).learns)
+        with Progress(label, steps, "steps") as progress:
             if workers > 1 and len(chunks) > 1:
                 _run_parallel(chunks, min(workers, len(chunks)), progress)
             else:
