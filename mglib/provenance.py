@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -19,7 +21,16 @@ from typing import Any
 from mglib import paths
 
 _SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.TYPE_COMMENT}
-_PACKAGES = ("mglib", "torch", "numpy", "pyarrow", "safetensors", "scikit-learn", "papermill")
+_PACKAGES = (
+    "mglib",
+    "torch",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "pyarrow",
+    "safetensors",
+    "papermill",
+)
 
 
 def digest(value: Any) -> str:
@@ -123,6 +134,16 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _command() -> str:
+    """What was called; a notebook's kernel is told by `mglib run`, in MGLIB_COMMAND."""
+    if told := os.environ.get("MGLIB_COMMAND"):
+        return told
+    name = Path(sys.argv[0]).name
+    if name == "ipykernel_launcher.py":
+        return "a notebook"
+    return shlex.join(["mglib" if name == "__main__.py" else name, *sys.argv[1:]])
+
+
 class Record:
     """Provenance of one piece of work; start it before the work, `finish` it after."""
 
@@ -137,7 +158,7 @@ class Record:
         return {
             "commit": _git("rev-parse", "HEAD"),
             "dirty": None if status is None else bool(status),
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "command": _command(),
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
             "versions": {name: v for name in _PACKAGES if (v := _version(name))},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -80,6 +81,11 @@ def run_cells(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     return namespace
 
 
+def _command(notebook: Path, given: Mapping[str, Any]) -> str:
+    options = [word for name, value in given.items() for word in ("-p", name, json.dumps(value))]
+    return shlex.join(["mglib", "run", notebook.stem, *options])
+
+
 def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> Path:
     """Execute a notebook with papermill and keep the executed copy at `executed`.
 
@@ -93,8 +99,10 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
     log = paths.report() / "log" / executed.name
     log.parent.mkdir(parents=True, exist_ok=True)
     executed.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel inherits this: progress as plain lines, which papermill passes on as they come.
-    os.environ["MGLIB_BATCH"] = "1"
+    # The kernel inherits these: progress as plain lines, which papermill passes on, and for records.
+    told = {"MGLIB_BATCH": "1", "MGLIB_COMMAND": _command(notebook, given)}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -114,7 +122,8 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
             f"its traceback is {log})"
         ) from error
     finally:
-        del os.environ["MGLIB_BATCH"]
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
     shutil.copyfile(log, executed.with_suffix(".tmp"))
     executed.with_suffix(".tmp").replace(executed)
     return executed
