@@ -115,7 +115,8 @@ def _prepare(args: argparse.Namespace) -> int:
         done = prepare(name, modalities=args.modality, split_seeds=range(args.splits), **chosen)
         for word in ("made", "rebuilt", "kept"):
             if stages := [item.stage for item in done if item.outcome == word]:
-                print(f"{name}: {word} {len(stages)} ({stages[0]} to {stages[-1]})")
+                last = f" to {stages[-1]}" if len(stages) > 1 else ""
+                print(f"{name}: {word} {len(stages)} ({stages[0]}{last})")
     return 0
 
 

@@ -99,7 +99,7 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
     log = paths.report() / "log" / executed.name
     log.parent.mkdir(parents=True, exist_ok=True)
     executed.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel inherits these: progress as plain lines, which papermill passes on, and for records.
+    # The kernel inherits these: plain lines of progress, and the command for its records.
     told = {"MGLIB_BATCH": "1", "MGLIB_COMMAND": _command(notebook, given)}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import queue
 import re
+import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -106,9 +108,19 @@ def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
 _ticks: Any = None
 
 
+def _die_with_parent() -> None:
+    """A killed run must not leave workers behind that train for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _start_worker(ticks: Any) -> None:
     global _ticks
     _ticks = ticks
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent says what happened, once
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _work(chunk: Chunk) -> None:
@@ -128,6 +140,7 @@ def _work(chunk: Chunk) -> None:
 def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     ticks = context.Queue()
+    before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, context, _start_worker, (ticks,))
     try:
         futures = {pool.submit(_work, chunk) for chunk in chunks}
@@ -140,6 +153,10 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
                     break
             for future in done:
                 future.result()
+    except KeyboardInterrupt:
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
     except BrokenProcessPool as error:
         raise MglibError(
             "a worker process died (out of memory, or killed); finished trials are "
