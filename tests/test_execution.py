@@ -125,3 +125,30 @@ def test_every_notebook_asks_declares_guards_and_runs():
 def test_an_unknown_notebook_names_the_nearest():
     with pytest.raises(MglibError, match="did you mean '20_weak_generalization'"):
         find_notebook("20_weak_generalisation")
+
+
+CORE = """
+import importlib.abc, sys
+FOREIGN = {"pandas", "matplotlib", "seaborn", "scipy", "sklearn", "papermill", "IPython", "nbformat",
+           "PIL", "onnxruntime", "sentencepiece", "fontTools", "yaml", "threadpoolctl", "traitlets",
+           "transformers", "snakemake", "pypandoc", "typst"}
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FOREIGN:
+            raise ImportError(f"not on a bare GPU image: {name}")
+sys.meta_path.insert(0, Refuse())
+from mglib.cli import main
+sys.exit(main(["run", "20_weak_generalization", "--no-notebook", "-p", "shard", "1/1",
+               "-p", "splits", "1", "-p", "steps", "2", "--device", "cpu"]))
+"""
+
+
+def test_training_needs_only_torch_numpy_safetensors_and_pyarrow(
+    tmp_path, monkeypatch, emoji_concepts
+):
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "rows"))
+    monkeypatch.setenv("MGLIB_PROGRESS", "off")
+    run = subprocess.run([sys.executable, "-c", CORE], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "Shard 1/1 is done" in run.stdout
+    assert list((tmp_path / "rows" / "20_weak_generalization").glob("*.parquet"))
