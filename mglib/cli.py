@@ -44,12 +44,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     one.add_argument("--json", action="store_true", help="machine-readable")
 
     one = command("prepare", "download, generate and encode datasets into the feature store")
-    one.add_argument("dataset", nargs="+")
+    one.add_argument("dataset", nargs="+", help="names; `mglib list datasets` shows them")
     one.add_argument("--perceptor", action="append", help="only this perceptor (repeatable)")
     one.add_argument(
         "--modality", action="append", help="these modalities (default: the core ones)"
     )
-    one.add_argument("--splits", type=int, default=5, metavar="N", help="split seeds 0 to N-1 (5)")
+    one.add_argument(
+        "--splits", type=int, metavar="N", help="split seeds 0 to N-1 (default: the standard ones)"
+    )
 
     one = command("run", "run notebooks with parameters, through papermill")
     one.add_argument("notebook", nargs="+", help="a name such as 20_weak_generalization, or a path")
@@ -101,6 +103,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    from mglib.features import STANDARD_SPLITS
     from mglib.perceptors.prepare import prepare
     from mglib.registry import datasets, perceptors
 
@@ -108,11 +111,12 @@ def _prepare(args: argparse.Namespace) -> int:
         datasets.get(name)
     for name in args.perceptor or []:
         perceptors.get(name)
-    if args.splits < 1:
-        raise MglibError(f"--splits {args.splits}: at least 1 split is needed")
+    splits = STANDARD_SPLITS if args.splits is None else args.splits
+    if splits < 1:
+        raise MglibError(f"--splits {splits}: at least 1 split is needed")
     chosen: dict[str, Any] = {"perceptors": tuple(args.perceptor)} if args.perceptor else {}
     for name in args.dataset:
-        done = prepare(name, modalities=args.modality, split_seeds=range(args.splits), **chosen)
+        done = prepare(name, modalities=args.modality, split_seeds=range(splits), **chosen)
         for word in ("made", "rebuilt", "kept"):
             if stages := [item.stage for item in done if item.outcome == word]:
                 last = f" to {stages[-1]}" if len(stages) > 1 else ""

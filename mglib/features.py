@@ -1,16 +1,14 @@
 """The feature store: one safetensors file and one JSON card per dataset, perceptor and modality.
 
-The card carries the recipe (names, versions, parameters, source hashes) and the sha256 of the file,
-so that what is damaged, truncated or made by an older version is never read in silence.
+The card carries the recipe (names, versions and parameters at any depth, splitting, source hashes)
+and the sha256 of the file, so that what is damaged or outdated is never read in silence.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mglib import paths
+from mglib.data._base import Dataset, pack_strings, unpack_strings
+from mglib.data.carriers import Carrier
+from mglib.data.splits import splitting
 from mglib.errors import MglibError, unknown
+from mglib.provenance import file_sha256
 from mglib.registry import datasets, perceptors
 
 FORMAT = 1
-STANDARD_SPLITS = 5  # split seeds 0 to 4 are prepared unless more are asked for
+# what `mglib prepare` makes unless told otherwise: these, and split seeds 0 to STANDARD_SPLITS - 1
+STANDARD_PERCEPTORS = ("raw", "frozen", "bound")
+STANDARD_SPLITS = 5
 
 
 @dataclass(frozen=True)
@@ -43,48 +47,55 @@ class FeatureSet:
     card: dict[str, Any]
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full disk or a folder without write permission into one clear error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.EFBIG,
-        }:
-            raise
-        raise MglibError(
-            f"cannot write {path}: {error.strerror}; make room there or set "
-            "MGLIB_CACHE to a folder that can be written"
-        ) from error
+def _lineage(
+    dataset: Dataset, perceptor: str, modalities: Iterable[str]
+) -> tuple[dict[str, Any], list[Carrier]]:
+    """A perceptor and all that it is computed from, by name, and every carrier that they read."""
+    found: dict[str, Any] = {}
+    carriers: set[Carrier] = set()
+    seen: set[tuple[str, str]] = set()
+    pending = [(perceptor, modality) for modality in modalities]
+    while pending:
+        name, modality = step = pending.pop()
+        if step not in seen:
+            seen.add(step)
+            sense = found.setdefault(name, perceptors.get(name)())
+            carriers.update(sense.carriers(dataset, modality))
+            pending += sense.parts(dataset, modality)
+    return dict(sorted(found.items())), sorted(carriers, key=lambda carrier: carrier.name)
 
 
-def pack_strings(strings: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 bytes [N, L] uint8, zero-padded, and their lengths [N] int64."""
-    encoded = [string.encode() for string in strings]
-    lengths = np.array([len(string) for string in encoded], dtype=np.int64)
-    packed = np.zeros((len(encoded), max(1, int(lengths.max(initial=0)))), dtype=np.uint8)
-    for row, string in zip(packed, encoded, strict=True):
-        row[: len(string)] = np.frombuffer(string, dtype=np.uint8)
-    return packed, lengths
+def _identity(data: Dataset, perceptor: str, modalities: Iterable[str]) -> dict[str, Any]:
+    """What decides the features of some modalities, whatever the split; JSON-serialisable."""
+    lineage, carriers = _lineage(data, perceptor, modalities)
+    return {
+        "format": FORMAT,
+        "dataset": data.name,
+        "perceptor": perceptor,
+        "versions": {
+            "dataset": data.version,
+            "perceptors": {name: sense.version for name, sense in lineage.items()},
+        },
+        "parameters": {name: sense.parameters() for name, sense in lineage.items()},
+        "splitting": splitting() if any(sense.fitted for sense in lineage.values()) else None,
+        "sources": {carrier.name: carrier.sha256 for carrier in carriers},
+    }
 
 
-def unpack_strings(packed: np.ndarray) -> list[str]:
-    """The strings behind zero-padded UTF-8 bytes [N, L]."""
-    return [row.tobytes().rstrip(b"\0").decode() for row in packed]
+def data_identity(dataset: str, perceptor: str) -> dict[str, Any]:
+    """All that decides what a learner is given: features of every modality, and the splits.
+
+    JSON-serialisable, for the keys of results; of the perceptor and all that it is computed from.
+    Nothing needs to be prepared. Raises MglibError for unknown names.
+    """
+    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)
+    fitting = [modality for modality, kind in data.kinds.items() if kind in sense.kinds]
+    return {**_identity(data, perceptor, fitting), "splitting": splitting()}
 
 
 def source_hashes(dataset: str, perceptor: str) -> dict[str, str]:
     """sha256 of every carrier that these features depend on, by its name; nothing is prepared."""
-    carriers = perceptors.get(perceptor)().carriers(datasets.get(dataset)())
-    return {carrier.name: carrier.sha256 for carrier in sorted(carriers, key=lambda c: c.name)}
+    return data_identity(dataset, perceptor)["sources"]
 
 
 def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) -> dict[str, Any]:
@@ -104,15 +115,10 @@ def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) 
     elif isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
         raise MglibError(f"split_seed must be a whole number from 0, not {split_seed!r}")
     return {
-        "format": FORMAT,
-        "dataset": dataset,
-        "perceptor": perceptor,
-        "parameters": sense.parameters(),
+        **_identity(data, perceptor, [modality]),
         "modality": modality,
         "split_seed": split_seed,
         "space": sense.space(data, modality),
-        "versions": {"dataset": data.version, "perceptor": sense.version},
-        "sources": source_hashes(dataset, perceptor),
     }
 
 
@@ -130,12 +136,6 @@ def path_of(recipe: dict[str, Any]) -> Path:
 
 def _card_path(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_card(path: Path) -> dict[str, Any] | None:
@@ -157,7 +157,7 @@ def state(wanted: dict[str, Any]) -> str:
         return "damaged"
     if any(card.get(field) != value for field, value in wanted.items()):
         return "stale"
-    return "ready" if sha256_of(path) == card.get("content_hash") else "damaged"
+    return "ready" if file_sha256(path) == card.get("content_hash") else "damaged"
 
 
 def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
@@ -180,7 +180,7 @@ def save_features(wanted: dict[str, Any], features: FeatureSet) -> Path:
         "content_hash": hashlib.sha256(content).hexdigest(),
     }
     path = path_of(wanted)
-    with writing(path):
+    with paths.writing(path):
         _card_path(path).unlink(missing_ok=True)
         paths.replace(path, content)
         paths.replace(_card_path(path), json.dumps(card, indent=1, ensure_ascii=False) + "\n")
@@ -236,8 +236,10 @@ def load_features(
 
 def _remedy(wanted: dict[str, Any]) -> str:
     """The command that makes the file of a recipe."""
-    standard = wanted["perceptor"] in {"raw", "frozen", "bound"}
+    standard = wanted["perceptor"] in STANDARD_PERCEPTORS
     option = "" if standard else f" --perceptor {wanted['perceptor']}"
+    if wanted["modality"] not in datasets.get(wanted["dataset"]).core:
+        option += f" --modality {wanted['modality']}"
     if (wanted["split_seed"] or 0) >= STANDARD_SPLITS:
         option += f" --splits {wanted['split_seed'] + 1}"
     return f"mglib prepare {wanted['dataset']}{option}"

@@ -1,11 +1,26 @@
-"""Where things lie: the checkout, the cache of prepared data, fresh rows and the report."""
+"""Where things lie and how they get there: checkout, cache, fresh rows, report; and the cores."""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mglib.errors import MglibError
+
 ROOT = Path(__file__).resolve().parent.parent
+UNWRITABLE = {  # what `writing` takes for a full or forbidden place
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EFBIG,
+}
 
 
 def cache() -> Path:
@@ -35,3 +50,25 @@ def replace(path: Path, data: bytes | str) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, variable: str = "MGLIB_CACHE") -> Iterator[None]:
+    """Turn a full disk or a folder without write permission into one clear MglibError.
+
+    `variable` is the environment variable that moves `path` elsewhere.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise MglibError(
+            f"cannot write {path}: {error.strerror}; make room there or set "
+            f"{variable} to a folder that can be written"
+        ) from error
+
+
+def cores() -> int:
+    """CPU cores that this process may use: under taskset or Slurm, fewer than the machine has."""
+    return len(os.sched_getaffinity(0))

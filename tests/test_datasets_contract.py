@@ -81,9 +81,9 @@ def test_known_split():
 
 def test_sources_are_known_without_heavy_imports():
     probe = (
-        "import sys; from mglib.features import source_hashes; "
+        "import sys; from mglib.features import data_identity; "
         "from mglib.registry import datasets; "
-        "assert all(source_hashes(name, 'bound') for name in datasets.names()); "
+        "assert all(data_identity(name, 'bound')['sources'] for name in datasets.names()); "
         "print(*({'torch', 'onnxruntime', 'scipy', 'sklearn', 'PIL', 'sentencepiece', "
         "'fontTools'} & set(sys.modules)))"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 
@@ -138,6 +141,14 @@ def test_speech_works_from_a_deep_cache_and_says_what_it_lacks(tmp_path, monkeyp
     assert len(next(synthesise([Clip("seven", "en-us", 170, 50, 50)]))) > 5000
     with pytest.raises(MglibError, match="espeak-ng ended before 'seven'.*no voice klingon-99"):
         list(synthesise([Clip("seven", "klingon-99", 170, 50, 50)]))
+
+
+@pytest.mark.parametrize("job", [1, 20_000])
+def test_a_synthesiser_that_dies_at_once_is_one_clear_error(emoji_concepts, job, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    spoken = synthesise([Clip("seven", "en-us", 170, 50, 50)] * job)
+    with pytest.raises(MglibError, match="espeak-ng ended before 'seven' .exit status -?[19];"):
+        next(spoken)
 
 
 def test_fresh_cache_gives_the_same_bytes(emoji_concepts, raw, tmp_path, monkeypatch):

@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 
 from mglib import paths
+from mglib.cli import main
+from mglib.data import splits
+from mglib.data._base import pack_strings, unpack_strings
 from mglib.errors import MglibError
-from mglib.features import load_features, pack_strings, unpack_strings, writing
+from mglib.features import STANDARD_SPLITS, data_identity, load_features, recipe, source_hashes
 from mglib.perceptors.prepare import prepare
 
 PERCEPTORS = ("raw", "shifted")
@@ -115,7 +118,10 @@ def test_a_raised_version_makes_the_file_outdated(tiny, monkeypatch, capsys):
     assert {stage for stage, what in found.items() if what == "rebuilt"} == {
         f"shifted/{modality} split {seed}" for modality in ("picture", "word") for seed in (0, 1)
     }
-    assert load_features(tiny, "shifted", "word", 0).card["versions"]["perceptor"] == "2"
+    assert load_features(tiny, "shifted", "word", 0).card["versions"]["perceptors"] == {
+        "raw": "1",
+        "shifted": "2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,111 @@ def test_a_raised_version_makes_the_file_outdated(tiny, monkeypatch, capsys):
 def test_errors_name_value_and_remedy(tiny, arguments, message):
     with pytest.raises(MglibError, match=message):
         load_features(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("frozen", "text"), "mglib prepare emoji_concepts"),
+        (("frozen", "text_de"), "mglib prepare emoji_concepts --modality text_de"),
+        (("bound", "text", STANDARD_SPLITS - 1), "mglib prepare emoji_concepts"),
+        (("bound", "text", 7), "mglib prepare emoji_concepts --splits 8"),
+        (
+            ("universal_sentence_encoder", "text_de"),
+            "mglib prepare emoji_concepts --perceptor universal_sentence_encoder "
+            "--modality text_de",
+        ),
+    ],
+)
+def test_the_remedy_makes_what_is_missing(arguments, remedy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MGLIB_CACHE", str(tmp_path))
+    with pytest.raises(MglibError, match=f"no prepared features .*`{remedy}` makes them"):
+        load_features("emoji_concepts", *arguments)
+
+
+def test_the_standard_splits_are_prepared_by_default(tiny):
+    stages = [row.stage for row in prepare(tiny, ("shifted",), ["word"])]
+    assert (
+        stages[0] == "shifted/word split 0"
+        and f"shifted/word split {STANDARD_SPLITS}" not in stages
+    )
+    assert len(stages) == STANDARD_SPLITS + 1
+
+
+def test_the_number_of_standard_splits_is_written_once(tiny, monkeypatch):
+    monkeypatch.setattr("mglib.features.STANDARD_SPLITS", 2)
+    assert main(["prepare", tiny, "--perceptor", "shifted", "--modality", "word"]) == 0
+    made = sorted(path.name for path in paths.cache().rglob("shifted/*.safetensors"))
+    assert made == ["word.split0.safetensors", "word.split1.safetensors"]
+    with pytest.raises(MglibError, match="`mglib prepare tiny --perceptor shifted --splits 3`"):
+        load_features(tiny, "shifted", "word", 2)
+
+
+def test_identity_is_json_and_needs_nothing_prepared(tiny):
+    found = data_identity(tiny, "shifted")
+    assert json.loads(json.dumps(found)) == found
+    assert not paths.cache().exists()
+    assert found["versions"] == {"dataset": "1", "perceptors": {"raw": "1", "shifted": "1"}}
+    assert found["splitting"]["fractions"][0] == ["binding", 0.4]
+    assert found["sources"] == source_hashes(tiny, "shifted") == {}
+    with pytest.raises(MglibError, match="did you mean 'shifted'"):
+        data_identity(tiny, "shiftd")
+
+
+@pytest.mark.parametrize("change", ["fractions", "order", "version"])
+def test_another_splitting_makes_what_is_fitted_outdated(tiny, change, monkeypatch):
+    outcomes(tiny)
+    before = {name: data_identity(tiny, name) for name in PERCEPTORS}
+    shares = splits.FRACTIONS
+    if change == "version":
+        monkeypatch.setattr(splits, "SPLIT_VERSION", splits.SPLIT_VERSION + 1)
+    elif change == "fractions":
+        monkeypatch.setattr(splits, "FRACTIONS", {**shares, "binding": 0.2, "train": 0.5})
+    else:
+        monkeypatch.setattr(splits, "FRACTIONS", dict(reversed(shares.items())))
+    assert all(data_identity(tiny, name) != before[name] for name in PERCEPTORS)
+    with pytest.raises(MglibError, match="outdated cache file .* other splitting"):
+        load_features(tiny, "shifted", "word", 0)
+    load_features(tiny, "raw", "word")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "changed"),
+    [
+        ("mglib.perceptors.raw.Raw.version", "9", {"raw", "frozen", "bound"}),
+        ("mglib.perceptors.frozen.Frozen.version", "9", {"frozen", "bound"}),
+        (
+            "mglib.perceptors.universal_sentence_encoder.UniversalSentenceEncoder.version",
+            "9",
+            {"frozen", "bound"},
+        ),
+        ("mglib.perceptors.bound.PENALTIES", np.array([1.0, 10.0]), {"bound"}),
+        ("mglib.data.emoji_concepts.EmojiConcepts.version", "9", {"raw", "frozen", "bound"}),
+        ("mglib.features.FORMAT", 9, {"raw", "frozen", "bound"}),
+    ],
+)
+def test_what_decides_the_features_is_in_identity_and_recipe(place, value, changed, monkeypatch):
+    def known(name: str) -> list[dict]:
+        return [data_identity("emoji_concepts", name), recipe("emoji_concepts", name, "text", 0)]
+
+    before = {name: known(name) for name in ("raw", "frozen", "bound")}
+    monkeypatch.setattr(place, value)
+    for name, (identity, wanted) in before.items():
+        now = known(name)
+        assert (now[0] != identity, now[1] != wanted) == (name in changed, name in changed)
+
+
+def test_an_encoder_decides_its_own_kind_and_what_is_bound_to_it(monkeypatch):
+    stages = [(name, m) for name in ("frozen", "bound") for m in ("art", "speech", "text")]
+    before = {stage: recipe("emoji_concepts", *stage, 0) for stage in stages}
+    with monkeypatch.context() as patch:
+        patch.setattr("mglib.perceptors.speech_embedding.SpeechEmbedding.version", "9")
+        changed = [s for s in stages if recipe("emoji_concepts", *s, 0) != before[s]]
+    assert changed == [("frozen", "speech"), ("bound", "speech")]
+    anchors = "mglib.perceptors.universal_sentence_encoder.UniversalSentenceEncoder.version"
+    monkeypatch.setattr(anchors, "9")
+    changed = [s for s in stages if recipe("emoji_concepts", *s, 0) != before[s]]
+    assert changed == [("frozen", "text"), *((("bound", m)) for m in ("art", "speech", "text"))]
 
 
 def test_prepare_refuses_unknown_names(tiny):
@@ -191,8 +302,20 @@ def test_full_disk_and_unwritable_cache_are_one_clear_error(tiny, tmp_path, monk
     monkeypatch.setenv("MGLIB_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(MglibError, match="cannot write .*MGLIB_CACHE"):
         prepare(tiny, ("raw",))
-    with pytest.raises(OSError, match="Input/output"), writing(tmp_path):
+    with pytest.raises(OSError, match="Input/output"), paths.writing(tmp_path):
         raise OSError(errno.EIO, "Input/output error")
+
+
+def test_the_error_names_the_variable_that_moves_the_place(tmp_path):
+    with pytest.raises(MglibError, match="make room there or set MGLIB_ROWS to a folder"):
+        with paths.writing(tmp_path, "MGLIB_ROWS"):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    assert paths.cores() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3})
+    assert paths.cores() == 1
 
 
 def test_card_is_json_without_paths_of_this_machine(tiny):

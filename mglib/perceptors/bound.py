@@ -17,7 +17,7 @@ from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
-from mglib.perceptors.frozen import ENCODERS, Frozen
+from mglib.perceptors.frozen import ENCODERS
 from mglib.registry import perceptors
 
 PENALTIES = 10.0 ** np.arange(0.0, 6.01, 0.25)
@@ -38,9 +38,7 @@ class RidgeMap:
         return (features - self.centre) / self.scale @ self.weights + self.offset
 
 
-def fit_ridge(
-    features: np.ndarray, anchor: np.ndarray, penalties: np.ndarray = PENALTIES
-) -> RidgeMap:
+def fit_ridge(features: np.ndarray, anchor: np.ndarray, penalties: np.ndarray) -> RidgeMap:
     """Ridge regression of anchor [N, E] on standardised features [N, D] with an intercept.
 
     The penalty has the least mean squared leave-one-out error, in closed form (Golub, Heath and
@@ -82,14 +80,14 @@ class Bound(Perceptor):
     Neither labels nor other instances are looked at.
     """
 
-    version = f"1+{Frozen.version}"
+    version = "1"
     kinds = frozenset(ENCODERS)
     unit_norm = True
     fitted = True
 
     def parameters(self) -> dict[str, Any]:
-        """The penalties tried."""
-        return {"penalties": [float(PENALTIES[0]), float(PENALTIES[-1]), len(PENALTIES)]}
+        """The penalties tried, to 6 digits: the last ones differ between processors."""
+        return {"penalties": [float(f"{penalty:.6g}") for penalty in PENALTIES]}
 
     def space(self, dataset: Dataset, modality: str) -> str:
         """One for all modalities."""
@@ -118,6 +116,6 @@ class Bound(Perceptor):
             if modality == dataset.anchor:
                 centred = anchor.values - anchor.values[pairs].mean(axis=0, dtype=np.float64)
             else:
-                ridge = fit_ridge(own.values[pairs], anchor.values[pairs])
+                ridge = fit_ridge(own.values[pairs], anchor.values[pairs], PENALTIES)
                 centred = ridge(own.values) - ridge.offset
             return unit_rows(centred), None

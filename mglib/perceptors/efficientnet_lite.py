@@ -7,12 +7,12 @@ squeeze-and-excitation, fixed stem and head); weights converted to PyTorch by ML
 from __future__ import annotations
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mglib import paths
 from mglib.data._base import Advance
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError
@@ -170,7 +170,7 @@ class EfficientNetLite0(Encoder):
 
         rows, threads = [], torch.get_num_threads()
         try:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(paths.cores()) as pool:
                 for row in pool.map(pooled, range(0, len(values), BATCH)):
                     rows.append(row)
                     advance(len(row) / len(values))

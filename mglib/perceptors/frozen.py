@@ -27,7 +27,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 class Frozen(Perceptor):
     """Unaligned features: every modality is a space of its own (strong generalization)."""
 
-    version = "1+" + ".".join(encoder.version for encoder in ENCODERS.values())
+    version = "1"
     kinds = frozenset(ENCODERS)
     unit_norm = False
     steps = {kind: encoder.steps[kind] for kind, encoder in ENCODERS.items()}
@@ -40,7 +40,12 @@ class Frozen(Perceptor):
         """The raw modality."""
         return [("raw", modality)]
 
-    def own_carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
+    def parts(self, dataset: Dataset, modality: str) -> list[Input]:
+        """The raw modality and the encoder of its kind."""
+        encoder = ENCODERS[dataset.kinds[modality]].name
+        return [*self.inputs(dataset, modality), (encoder, modality)]
+
+    def carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
         """Those of the modality's encoder."""
         return ENCODERS[dataset.kinds[modality]].CARRIERS
 

@@ -16,7 +16,16 @@ from mglib import paths, registry
 from mglib.data._base import Dataset, Index
 from mglib.data.carriers import Carrier, fetch
 from mglib.errors import MglibError, unknown
-from mglib.features import FeatureSet, load_features, path_of, recipe, save_features, state, writing
+from mglib.features import (
+    STANDARD_PERCEPTORS,
+    STANDARD_SPLITS,
+    FeatureSet,
+    load_features,
+    path_of,
+    recipe,
+    save_features,
+    state,
+)
 from mglib.progress import Progress
 
 LEFTOVER = re.compile(r"^\..*\.(\d+)(\..*)?\.tmp$")
@@ -62,7 +71,7 @@ class Stage:
 
     def carriers(self, dataset: Dataset) -> tuple[Carrier, ...]:
         """The wheels it reads."""
-        return registry.perceptors.get(self.perceptor)().own_carriers(dataset, self.modality)
+        return registry.perceptors.get(self.perceptor)().carriers(dataset, self.modality)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ def _plan(dataset: Dataset, wanted: Sequence[Stage]) -> tuple[dict[Stage, str], 
 def _alone() -> Iterator[None]:
     """Hold the cache: a second `prepare` waits; what killed ones left half-written is removed."""
     folder = paths.cache()
-    with writing(folder):
+    with paths.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     with lock:
@@ -179,9 +188,9 @@ class _Maker:
 
 def prepare(
     dataset_name: str,
-    perceptors: Sequence[str] = ("raw", "frozen", "bound"),
+    perceptors: Sequence[str] = STANDARD_PERCEPTORS,
     modalities: Sequence[str] | None = None,
-    split_seeds: Sequence[int] = range(5),
+    split_seeds: Sequence[int] = range(STANDARD_SPLITS),
 ) -> list[Outcome]:
     """Fill the store for a dataset and say what was made, kept or rebuilt.
 

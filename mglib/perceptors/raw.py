@@ -25,7 +25,7 @@ class Raw(Perceptor):
         """None: raw data come from the dataset's own carriers."""
         return []
 
-    def own_carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
+    def carriers(self, dataset: Dataset, modality: str) -> tuple[Carrier, ...]:
         """Those of the dataset."""
         return dataset.CARRIERS
 

@@ -6,11 +6,11 @@ Source: Lin et al., "Training keyword spotters with limited and synthesized spee
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mglib import paths
 from mglib.data._base import Advance
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError
@@ -66,7 +66,7 @@ class SpeechEmbedding(Encoder):
 
         rows = []
         # one batch per thread, one thread per batch: the sums do not hang on the number of cores
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(paths.cores()) as pool:
             for row in pool.map(pooled, range(0, len(clips), BATCH)):
                 rows.append(row)
                 advance(len(row) / len(clips))

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mglib.data._base import Advance
+from mglib.data._base import Advance, unpack_strings
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError
-from mglib.features import unpack_strings
 from mglib.perceptors._base import Encoder
 from mglib.registry import perceptors
 
