@@ -11,6 +11,7 @@ from mglib.provenance import code_digest
 PROFILE = config.get("profile", "laptop")
 TO = config.get("to", "all")
 DATASETS = ["emoji_concepts"]
+SPLITS = 10 if PROFILE == "reference" else 5
 NOTEBOOKS = ["20_weak_generalization"]
 CACHE, REPORT = paths.cache(), paths.report()
 MATERIAL = REPORT / PROFILE
@@ -30,21 +31,21 @@ rule all:
 
 rule prepare:
     message:
-        "prepare {wildcards.dataset}"
+        "prepare {wildcards.dataset}, {wildcards.splits} splits"
     output:
-        touch(CACHE / "{dataset}.prepared"),
+        touch(CACHE / "{dataset}.{splits}.prepared"),
     params:
         digest=code_digest(*PREPARATION),
     threads: workflow.cores
     shell:
-        "mglib prepare {wildcards.dataset}"
+        "mglib prepare {wildcards.dataset} --splits {wildcards.splits}"
 
 
 rule notebook:
     message:
         "run {wildcards.notebook} ({params.profile})"
     input:
-        expand(CACHE / "{dataset}.prepared", dataset=DATASETS),
+        expand(CACHE / "{dataset}.{splits}.prepared", dataset=DATASETS, splits=SPLITS),
     output:
         MATERIAL / "numbers" / "{notebook}.json",
         MATERIAL / "notebooks" / "{notebook}.ipynb",
@@ -53,7 +54,7 @@ rule notebook:
         digest=lambda found: code_digest(MGLIB, Path("notebooks") / f"{found.notebook}.ipynb"),
     log:
         # A log outlives a failing rule, an output does not: it holds the traceback.
-        REPORT / "log" / "{notebook}.ipynb",
+        REPORT / "log" / PROFILE / "{notebook}.ipynb",
     threads: workflow.cores
     shell:
         "mglib run notebooks/{wildcards.notebook}.ipynb --profile {params.profile}"

@@ -69,17 +69,15 @@ def write_part(
     )
     part = paths.rows() / experiment / f"{digest(sorted({row['key'] for row in rows}))}.parquet"
     fresh = part.with_name(f".{part.name}.{os.getpid()}.tmp")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, fresh, compression="zstd")
-        write_record(part.with_suffix(".json"), record)
-        fresh.replace(part)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise MglibError(
-            f"cannot write result rows to {part.parent}: {error.strerror or error}"
-        ) from error
+    with paths.writing(part.parent, "MGLIB_ROWS"):
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, fresh, compression="zstd")
+            write_record(part.with_suffix(".json"), record)
+            fresh.replace(part)
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
     return part
 
 
@@ -115,10 +113,11 @@ def read_rows(experiment: str, keys: Collection[str] | None = None) -> pa.Table:
 
 
 def read_records(experiment: str, keys: Collection[str]) -> list[dict[str, Any]]:
-    """The records of the fresh parts that hold at least one of the keys."""
+    """The records of the fresh parts that hold at least one of the keys, where they are kept."""
     records = []
     for part in sorted((paths.rows() / experiment).glob("*.parquet")):
-        record = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        beside = part.with_suffix(".json")
+        record = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
         if set(record.get("keys", ())) & set(keys):
             records.append(record)
     return records

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from mglib import paths
 from mglib.errors import MglibError
-from mglib.report.execution import find_notebook, notebooks, run_cells, run_notebook
+from mglib.report.execution import (
+    find_notebook,
+    notebooks,
+    run_cells,
+    run_notebook,
+    stop_if_sharded,
+)
 
 CELLS = [
     ("markdown", "# How many?", []),
@@ -44,24 +51,46 @@ def printed(executed):
 
 
 def test_papermill_runs_with_parameters_and_keeps_the_copy(notebook, tmp_path):
-    executed = run_notebook(notebook, {"count": 5})
-    assert executed == tmp_path / "report" / "quick" / "notebooks" / "count.ipynb"
-    assert "answer 2" in printed(executed)
+    executed = run_notebook(notebook, {"profile": "laptop"})
+    assert executed == tmp_path / "report" / "laptop" / "notebooks" / "count.ipynb"
+    assert "answer 10" in printed(executed)
+    other = run_notebook(notebook, {"count": 5})
+    assert other.parent.parent.name.startswith("quick-"), "another question, another folder"
+    assert "answer 2" in printed(other)
 
 
 def test_a_failing_cell_is_named_and_its_traceback_kept(notebook, tmp_path):
     with pytest.raises(MglibError, match="count.ipynb: ZeroDivisionError") as caught:
         run_notebook(notebook, {"count": 0})
-    log = tmp_path / "report" / "log" / "count.ipynb"
+    (log,) = (tmp_path / "report" / "log").glob("*/count.ipynb")
     assert str(log) in str(caught.value) and "ZeroDivisionError" in log.read_text()
-    assert not (tmp_path / "report" / "quick" / "notebooks" / "count.ipynb").exists()
+    assert [p.name for p in (tmp_path / "report").iterdir()] == ["log"], "no executed copy"
+
+
+def test_a_kernel_that_dies_is_one_line(notebook):
+    text = notebook.read_text().replace("answer = 10 // P.count", "import os; os._exit(9)")
+    notebook.write_text(text)
+    with pytest.raises(MglibError, match="the kernel died"):
+        run_notebook(notebook, {})
 
 
 def test_with_a_shard_the_rest_is_skipped(notebook):
     executed = run_notebook(notebook, {"shard": "1/2"})
+    assert executed.name == "count.shard-1-of-2.ipynb" and executed.parent.parent.name == "log"
     assert "Shard 1/2 is done" in printed(executed) and "answer 10" not in printed(executed)
     space = run_cells(notebook, {"shard": "1/2"})
     assert space["trained"] == 1 and "answer" not in space
+
+
+def test_a_shard_in_an_interactive_session_is_said_not_skipped(monkeypatch):
+    shell = SimpleNamespace(user_ns={"In": ["", "shard: str = '1/2'"]}, input_transformers_post=[])
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    with pytest.raises(MglibError, match="set shard to ''"):
+        stop_if_sharded("1/2")
+    assert not shell.input_transformers_post
+    shell.user_ns["In"].append("# Parameters\nshard = '1/2'")
+    stop_if_sharded("1/2")
+    assert shell.input_transformers_post[0](["x = 1"]) == []
 
 
 def test_without_jupyter_the_cells_run_alike(notebook, capsys):
@@ -129,9 +158,9 @@ def test_an_unknown_notebook_names_the_nearest():
 
 CORE = """
 import importlib.abc, sys
-FOREIGN = {"pandas", "matplotlib", "seaborn", "scipy", "sklearn", "papermill", "IPython", "nbformat",
-           "PIL", "onnxruntime", "sentencepiece", "fontTools", "yaml", "threadpoolctl", "traitlets",
-           "transformers", "snakemake", "pypandoc", "typst"}
+FOREIGN = {"pandas", "matplotlib", "seaborn", "scipy", "sklearn", "papermill", "IPython",
+           "nbformat", "PIL", "onnxruntime", "sentencepiece", "fontTools", "yaml",
+           "threadpoolctl", "traitlets", "transformers", "snakemake", "pypandoc", "typst"}
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in FOREIGN:

@@ -11,12 +11,15 @@ from mglib.analysis.held_out import (
     accuracy_table,
     held_out_intervals,
     held_out_values,
+    method_interval,
     paired_difference,
     percent,
     recall_table,
+    share_of_way,
     verdict,
 )
 from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.errors import MglibError
 
 MODALITIES = ["art", "glyph"]
 
@@ -52,7 +55,7 @@ def chosen():
 
 
 def test_only_unseen_modalities_and_the_supervised_bound_count():
-    values = held_out_values(chosen())
+    values = held_out_values(chosen(), "erm")
     assert set(values["modality"]) == {"art"}, "glyph is in every training set of two"
     assert set(values["method"]) == {"ERM", "Concat", "Majority class", SUPERVISED}
     erm = values[values["method"] == "ERM"].sort_values("split_seed")["value"].tolist()
@@ -60,7 +63,7 @@ def test_only_unseen_modalities_and_the_supervised_bound_count():
 
 
 def test_intervals_and_differences_are_those_of_the_splits():
-    values = held_out_values(chosen())
+    values = held_out_values(chosen(), "erm")
     table = held_out_intervals(values, ["art"], ["ERM", SUPERVISED], 0.2)
     expected = resampled_interval([0.55, 0.56, 0.57], 0.2)
     assert table.iloc[0][["mean", "low", "high"]].tolist() == pytest.approx(
@@ -81,9 +84,9 @@ def test_the_table_has_a_mean_row_and_a_paired_column():
             for s in range(4)
         ]
     )
-    table = accuracy_table(
-        values, held_out_intervals(values, MODALITIES, ["A", "B"], 0.2), "B", "A", 0.2
-    )
+    intervals = held_out_intervals(values, MODALITIES, ["A", "B"], 0.2)
+    assert accuracy_table(values, intervals, 0.2).columns.tolist() == ["Held out", "A", "B"]
+    table = accuracy_table(values, intervals, 0.2, compare=("B", "A"))
     assert table.columns.tolist() == ["Held out", "A", "B", "B − A"]
     assert table["Held out"].tolist() == ["art", "glyph", "mean"]
     overall = values.groupby(["method", "split_seed"])["value"].mean()
@@ -92,21 +95,48 @@ def test_the_table_has_a_mean_row_and_a_paired_column():
     assert table.iloc[2]["B − A"] == percent(gap, signed=True)
 
 
-def test_recall_without_a_common_space_is_a_dash():
+def test_a_diverged_seed_does_not_flatter_its_method():
+    rows = chosen()
+    erm = (rows["algorithm"] == "erm") & (rows["train"] == "glyph+speech")
+    lost = erm & (rows["seed"] == 1) & (rows["split_seed"] == 2)
+    rows.loc[lost, "value"] = None
+    rows["key"] = "abc"
+    with pytest.raises(MglibError, match="ERM on art diverged in split 2, seed 1"):
+        held_out_values(rows, "erm")
+
+
+def test_the_way_between_the_bounds():
+    values = pd.DataFrame(
+        [
+            {"modality": "art", "method": method, "split_seed": s, "value": value + 0.1 * s}
+            for s in range(3)
+            for method, value in (("low", 0.2), ("A", 0.5), ("high", 0.6))
+        ]
+    )
+    share = share_of_way(values, "A", "low", "high", 0.2)
+    assert (share.mean, share.half) == pytest.approx((0.75, 0), abs=1e-9)
+    assert method_interval(values, None, "A", 0.2).mean == pytest.approx(0.6)
+
+
+def test_recall_without_a_cosine_is_a_dash():
     rows = [
         {
+            "perceptor": perceptor,
             "modality": m,
             "split_seed": s,
-            "chance": 0.03,
-            "bound": 0.4 + 0.1 * s,
-            "frozen": None if m == "art" else 0.1 * s,
+            "value": 0.4 + 0.1 * s,
+            "n": 100,
+            "hparams": '{"gallery": "text", "k": 3}',
         }
+        for perceptor in ("frozen", "bound")
         for m in MODALITIES
         for s in range(2)
+        if (perceptor, m) != ("frozen", "art")
     ]
     table = recall_table(pd.DataFrame(rows), 0.2)
     assert table["Frozen"].tolist()[0] == "–" and table["Frozen"].tolist()[1] != "–"
     assert table["Chance"].tolist() == ["3.0", "3.0"]
+    assert table["Bound"].tolist()[0] == percent(resampled_interval([0.4, 0.5], 0.2))
 
 
 @pytest.mark.parametrize(

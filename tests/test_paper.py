@@ -50,7 +50,7 @@ def test_missing_material_names_the_command_that_makes_it(tmp_path, monkeypatch,
     assert paper.main(["--to", "html"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: paper.qmd:31: no figure file 'figures/one.svg'")
-    assert line.count("\n") == 1 and "`mglib paper` makes what is missing" in line
+    assert line.count("\n") == 1 and "`mglib run NOTEBOOK --profile laptop` writes" in line
     (report / "numbers/a.json").unlink()
     assert paper.main(["--to", "pdf"]) == 2
     assert "no variable 'weak.erm'" in capsys.readouterr().err

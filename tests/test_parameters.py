@@ -45,6 +45,8 @@ def test_good_values_pass(text):
         ("profile = 3", "must be str"),
         ("names = [1]", "must be list"),
         ("seeds = True", "must be int"),
+        ("lr = float('nan')", "must be float, not nan"),
+        ("lr = float('-inf')", "must be float, not -inf"),
     ],
 )
 def test_misspelt_and_mistyped_values_are_refused(text, message):

@@ -63,7 +63,7 @@ def split_sizes(dataset: str, splits: int) -> pd.DataFrame:
                 "part": part,
                 "instances": round(float(np.mean([len(f[part]) for f in found]))),
                 "groups": round(float(np.mean([len(set(groups[f[part]])) for f in found]))),
-                "share of instances": f"{np.mean([len(f[part]) for f in found]) / len(groups):.2f}",
+                "share of instances": float(np.mean([len(f[part]) for f in found]) / len(groups)),
             }
             for part in found[0]
         ]
@@ -83,6 +83,6 @@ def data_numbers(dataset: str) -> dict[str, str]:
         "classes": str(len(names["class"])),
         "subgroups": str(len(names["subgroup"])),
         "languages": str(sum(kind == "text" for kind in data.kinds.values())),
-        "voices": str(takes),
+        "takes": str(takes),
         "seconds": f"{samples / (data.sample_rate or 1):g}",
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.errors import MglibError
 from mglib.registry import algorithms
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ SUPERVISED = "Supervised on it"
 PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
-def held_out_values(chosen: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+def held_out_values(
+    chosen: pd.DataFrame, supervised: str, metric: str = "accuracy"
+) -> pd.DataFrame:
     """Test scores of selected rows on modalities outside their training set, averaged over seeds.
 
-    Columns modality, method, split_seed, value. ERM trained on one modality alone is scored on
-    that modality and named as the upper bound.
+    Columns modality, method, split_seed, value. The algorithm `supervised`, trained on one modality
+    alone, is scored on that modality and named as the upper bound. Raises MglibError for a run of
+    which no checkpoint is finite: a mean without it would flatter its method.
     """
     import pandas as pd
 
@@ -34,9 +38,15 @@ def held_out_values(chosen: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
     kept = pd.concat(
         [
             rows[several & unseen].assign(method=names[several & unseen]),
-            rows[alone & (rows["algorithm"] == "erm")].assign(method=SUPERVISED),
+            rows[alone & (rows["algorithm"] == supervised)].assign(method=SUPERVISED),
         ]
     )
+    if kept["value"].isna().any():
+        lost = kept[kept["value"].isna()].iloc[0]
+        raise MglibError(
+            f"{lost['method']} on {lost['modality']} diverged in split {lost['split_seed']}, seed "
+            f"{lost['seed']} (key {lost['key']}); lower its learning rate"
+        )
     return kept.groupby(["modality", "method", "split_seed"], as_index=False)["value"].mean()
 
 
@@ -62,6 +72,25 @@ def held_out_intervals(
                 }
             )
     return pd.DataFrame(found)
+
+
+def method_interval(
+    values: pd.DataFrame, modality: str | None, method: str, test_share: float
+) -> Interval:
+    """Interval of one method; `modality` None averages all modalities within each split."""
+    own = values[values["method"] == method]
+    if modality is not None:
+        own = own[own["modality"] == modality]
+    return resampled_interval(own.groupby("split_seed")["value"].mean().tolist(), test_share)
+
+
+def share_of_way(
+    values: pd.DataFrame, method: str, lower: str, upper: str, test_share: float
+) -> Interval:
+    """How far a method comes from the lower bound (0) to the upper (1), on average."""
+    table = values.pivot_table(index="split_seed", columns="method", values="value")
+    share = (table[method] - table[lower]) / (table[upper] - table[lower])
+    return resampled_interval(share.tolist(), test_share)
 
 
 def paired_difference(
@@ -90,11 +119,15 @@ def percent(interval: Interval | float, signed: bool = False) -> str:
 
 
 def accuracy_table(
-    values: pd.DataFrame, intervals: pd.DataFrame, first: str, second: str, test_share: float
+    values: pd.DataFrame,
+    intervals: pd.DataFrame,
+    test_share: float,
+    compare: tuple[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Accuracy [%] of every method per held-out modality and on average, and first minus second.
+    """Accuracy [%] of every method per held-out modality and on average.
 
-    Every cell is a mean with half its interval over splits; the last column is paired by split.
+    Every cell is a mean with half its interval over splits; with `compare` a last column holds the
+    first of the two methods minus the second, paired by split.
     """
     import pandas as pd
 
@@ -103,27 +136,37 @@ def accuracy_table(
     rows = []
     for modality in [*modalities, None]:
         row = {"Held out": modality or "mean"}
-        own = values if modality is None else values[values["modality"] == modality]
-        by_split = own.pivot_table(index="split_seed", columns="method", values="value")
         for method in methods:
-            row[method] = percent(resampled_interval(by_split[method].tolist(), test_share))
-        gap = paired_difference(values, modality, first, second, test_share)
-        row[f"{first} − {second}"] = percent(gap, signed=True)
+            row[method] = percent(method_interval(values, modality, method, test_share))
+        if compare:
+            gap = paired_difference(values, modality, *compare, test_share)
+            row[f"{compare[0]} − {compare[1]}"] = percent(gap, signed=True)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
-    """Recall [%] per modality by chance, frozen and bound; a dash where no space is common."""
+    """Recall [%] per pair by chance, frozen and bound; a dash where no cosine exists."""
+    import json
+
     import pandas as pd
 
+    named = retrieval.assign(
+        gallery=[json.loads(h)["gallery"] for h in retrieval["hparams"]],
+        chance=[
+            json.loads(h)["k"] / n
+            for h, n in zip(retrieval["hparams"], retrieval["n"], strict=True)
+        ],
+    )
+    bound = named[named["perceptor"] == "bound"]
     rows = []
-    for modality, own in retrieval.groupby("modality", sort=False):
-        row = {"Query": str(modality), "Chance": percent(float(own["chance"].mean()))}
+    for query, gallery in dict.fromkeys(zip(bound["modality"], bound["gallery"], strict=True)):
+        own = named[(named["modality"] == query) & (named["gallery"] == gallery)]
+        row = {"Query": query, "Gallery": gallery, "Chance": percent(float(own["chance"].mean()))}
         for perceptor in ("frozen", "bound"):
-            missing = own[perceptor].isna().any()
+            found = own[own["perceptor"] == perceptor].sort_values("split_seed")["value"].tolist()
             row[perceptor.capitalize()] = (
-                "–" if missing else percent(resampled_interval(own[perceptor].tolist(), test_share))
+                percent(resampled_interval(found, test_share)) if found else "–"
             )
         rows.append(row)
     return pd.DataFrame(rows)

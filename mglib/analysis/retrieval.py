@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
-from mglib.features import load_features
+from mglib.features import data_identity, load_features
+from mglib.provenance import Record, digest
 from mglib.registry import datasets
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mglib.rows import read_rows, write_part
 
 TIE = 1e-12  # equal rows may differ by a few roundings when multiplied in blocks
 
@@ -44,34 +47,53 @@ def recall_at_k(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     return float((rank <= k).mean())
 
 
-def retrieval_table(dataset: str, split_seeds: Iterable[int], k: int = 10) -> pd.DataFrame:
-    """Recall@k of every core modality against the anchor on the test pairs, bound and frozen.
-
-    Columns modality, split_seed, chance, frozen, bound; frozen is null where the two modalities'
-    own spaces have different widths, so that no cosine between them exists.
-    """
-    import pandas as pd
-
+def _pairs(dataset: str) -> list[tuple[str, str]]:
+    """Each core modality against the anchor, and modalities of one kind against each other."""
     data = datasets.get(dataset)
-    found = []
+    others = [m for m in data.core if m != data.anchor]
+    alike = [(a, b) for a, b in combinations(others, 2) if data.kinds[a] == data.kinds[b]]
+    return [(m, data.anchor) for m in others] + alike
+
+
+def retrieval_rows(
+    experiment: str, dataset: str, split_seeds: Iterable[int], *, k: int, profile: str
+) -> pa.Table:
+    """Rows of recall@k on the test pairs, for the spaces before (frozen) and after binding (bound).
+
+    Query is the column `modality`, the gallery stands in `hparams`. Pairs whose frozen features
+    have different widths have no cosine and no row. What has a row is not computed again.
+    """
+    record = Record()
+    asked: dict[str, dict[str, Any]] = {}
     for split_seed in split_seeds:
-        spaces = {
-            perceptor: {m: load_features(dataset, perceptor, m, split_seed) for m in data.core}
-            for perceptor in ("frozen", "bound")
-        }
-        test = split_indices(spaces["bound"][data.anchor].groups, split_seed)["test"]
-        for modality in data.core:
-            if modality == data.anchor:
-                continue
-            row: dict[str, object] = {
-                "modality": modality,
-                "split_seed": split_seed,
-                "chance": k / len(test),
-            }
-            for perceptor, features in spaces.items():
-                queries, gallery = (features[m].values[test] for m in (modality, data.anchor))
-                row[perceptor] = (
-                    recall_at_k(queries, gallery, k) if queries.shape == gallery.shape else None
-                )
-            found.append(row)
-    return pd.DataFrame(found)
+        for perceptor in ("frozen", "bound"):
+            for query, gallery in _pairs(dataset):
+                question = {
+                    "task": "retrieval",
+                    "dataset": dataset,
+                    "perceptor": perceptor,
+                    "split_seed": split_seed,
+                    "modality": query,
+                    "split": "test",
+                    "metric": f"recall_at_{k}",
+                    "hparams": json.dumps({"gallery": gallery, "k": k}, sort_keys=True),
+                }
+                key = digest({"question": question, "data": data_identity(dataset, perceptor)})
+                asked[key] = {**question, "key": key}
+    present = set(pc.unique(read_rows(experiment, asked)["key"]).to_pylist())
+    rows = []
+    for row in (row for key, row in asked.items() if key not in present):
+        named = json.loads(row["hparams"])
+        queries, pool = (
+            load_features(dataset, row["perceptor"], modality, row["split_seed"])
+            for modality in (row["modality"], named["gallery"])
+        )
+        if queries.values.shape == pool.values.shape:
+            test = split_indices(queries.groups, row["split_seed"])["test"]
+            value = recall_at_k(queries.values[test], pool.values[test], k)
+            rows.append({**row, "value": value, "n": len(test), "status": "ok"})
+    if rows:
+        common = {"experiment": experiment, "profile": profile}
+        keys = [row["key"] for row in rows]
+        write_part(experiment, [{**common, **row} for row in rows], record.finish(keys=keys))
+    return read_rows(experiment, asked)

@@ -9,6 +9,8 @@ import numpy as np
 
 from mglib.errors import MglibError
 
+LEVEL = 0.95  # of every interval in the paper
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -30,7 +32,9 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def resampled_interval(values: Sequence[float], test_share: float, level: float = 0.95) -> Interval:
+def resampled_interval(
+    values: Sequence[float], test_share: float, level: float = LEVEL
+) -> Interval:
     """Corrected resampled t interval of one value per split (Nadeau & Bengio 2003, section 3).
 
     `test_share` is the share of instances tested in each split, in (0, 1): the variance of the mean

@@ -60,7 +60,7 @@ def check() -> list[dict[str, Any]]:
             torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used",
             needed=False,
         ),
-        _item("cores", True, f"{os.cpu_count()}, one worker process each"),
+        _item("cores", True, f"{paths.cores()}, one worker process each"),
         _package("papermill", "notebooks"),
         _package("onnxruntime", "speech features"),
         _package("pypandoc", "built-in renderer"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from mglib import paths
 from mglib.errors import MglibError, unknown
 from mglib.report import parameters
+from mglib.report.output import results_folder
 from mglib.report.parameters import check, parameters_of
 
 PROFILES = ("quick", "laptop", "reference")
@@ -41,7 +41,10 @@ def find_notebook(name: str) -> Path:
 
 
 def stop_if_sharded(shard: str) -> None:
-    """With a shard set, skip the cells that follow: only the unsharded run collects and plots."""
+    """With a shard set, skip the cells that follow: only the unsharded run collects and plots.
+
+    Raises MglibError in an interactive session, where skipping later cells would go unseen.
+    """
     global _stopped
     if not shard:
         return
@@ -52,8 +55,11 @@ def stop_if_sharded(shard: str) -> None:
     from IPython import get_ipython
 
     shell = get_ipython()
-    if shell is not None:
-        shell.input_transformers_post.append(lambda lines: [])
+    if shell is None:
+        return
+    if not any(str(cell).startswith("# Parameters") for cell in shell.user_ns["In"]):
+        raise MglibError(f"shard {shard} is trained; set shard to '' to collect and plot")
+    shell.input_transformers_post.append(lambda lines: [])
 
 
 def _injected(given: Mapping[str, Any]) -> str:
@@ -86,19 +92,18 @@ def _command(notebook: Path, given: Mapping[str, Any]) -> str:
     return shlex.join(["mglib", "run", notebook.stem, *options])
 
 
-def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> Path:
+def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path, log: Path) -> Path:
     """Execute a notebook with papermill and keep the executed copy at `executed`.
 
-    The copy grows cell by cell under `_report/log/` and moves only when the run succeeded, so that
-    a failed run leaves its traceback there. Raises MglibError naming the cell that failed.
+    The copy grows cell by cell at `log` and is copied only when the run succeeded, so that a
+    failed run leaves its traceback there. Raises MglibError naming the cell that failed.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    log = paths.report() / "log" / executed.name
     log.parent.mkdir(parents=True, exist_ok=True)
-    executed.parent.mkdir(parents=True, exist_ok=True)
     # The kernel inherits these: plain lines of progress, and the command for its records.
     told = {"MGLIB_BATCH": "1", "MGLIB_COMMAND": _command(notebook, given)}
     before = {name: os.environ.get(name) for name in told}
@@ -121,23 +126,33 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path) -> P
             f"{notebook.name}: {what} (in cell {error.exec_count}; the executed copy with "
             f"its traceback is {log})"
         ) from error
+    except DeadKernelError as error:
+        raise MglibError(
+            f"{notebook.name}: the kernel died (out of memory, or killed); finished trials are "
+            "kept, run again to go on"
+        ) from error
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    shutil.copyfile(log, executed.with_suffix(".tmp"))
-    executed.with_suffix(".tmp").replace(executed)
+    if executed != log:
+        paths.replace(executed, log.read_bytes())
     return executed
 
 
 def run_notebook(notebook: Path, given: Mapping[str, Any], plain: bool = False) -> Path | None:
     """Check the parameters, then run a notebook; `plain` runs its cells without Jupyter.
 
-    Returns the executed copy (None if plain). Raises MglibError for unknown or mistyped parameters
-    before anything starts.
+    Returns the executed copy (None if plain); that of a shard stays among the logs. Raises
+    MglibError for unknown or mistyped parameters before anything starts.
     """
-    check(given, parameters_of(notebook), notebook.stem)
+    known = parameters_of(notebook)
+    check(given, known, notebook.stem)
     if plain:
         run_cells(notebook, given)
         return None
-    folder = paths.report() / str(given.get("profile", "quick"))
-    return run_papermill(notebook, given, folder / "notebooks" / notebook.name)
+    defaults = {name: default for name, (_, default) in known.items()}
+    folder = results_folder({**defaults, **given}, defaults)
+    shard = str(given.get("shard", "")).replace("/", "-of-")
+    name = f"{notebook.stem}.shard-{shard}.ipynb" if shard else notebook.name
+    log = paths.report() / "log" / folder.name / name
+    return run_papermill(notebook, given, log if shard else folder / "notebooks" / name, log)

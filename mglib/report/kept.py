@@ -34,7 +34,8 @@ def refresh(notebook: Path) -> None:
     """Execute a notebook and rewrite its file with the kept outputs alone."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
-        executed = run_papermill(notebook, {}, Path(folder) / notebook.name)
+        copy = Path(folder) / notebook.name
+        executed = run_papermill(notebook, {}, copy, copy)
         strip(content["cells"], json.loads(executed.read_text(encoding="utf-8"))["cells"])
     paths.replace(notebook, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

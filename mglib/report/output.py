@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglib import paths
 from mglib.figures.style import as_svg
 from mglib.provenance import Record, digest, write_record
-from mglib.report.parameters import Parameters
+from mglib.report.parameters import Parameters, parameters_of
 from mglib.rows import read_records
 
 if TYPE_CHECKING:
@@ -18,34 +18,39 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
 
+DIRTY = " with uncommitted changes"
 # Parameters that change where or how a notebook runs, not what it says.
-_INCIDENTAL = {"profile", "device", "shard"}
+INCIDENTAL = {"profile", "device", "shard"}
+
+
+def results_folder(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Path:
+    """`_report/<profile>`, which the paper of that profile is assembled from.
+
+    A run with other parameters changed gets a folder beside it: exploring never alters the paper.
+    """
+    changed = {k: v for k, v in values.items() if k not in INCIDENTAL and v != defaults.get(k)}
+    profile = str(values.get("profile", defaults.get("profile", "quick")))
+    return paths.report() / (f"{profile}-{digest(changed)[:8]}" if changed else profile)
 
 
 class Output:
-    """The folder `_report/<profile>/` that the paper of that profile is assembled from.
-
-    A run with other parameters changed writes beside it, so that exploring never alters the paper.
-    """
+    """What one run of a notebook leaves for the paper, in the run's results folder."""
 
     def __init__(self, notebook: str, parameters: Parameters):
         self.notebook = notebook
         self.parameters = dict(parameters)
-        changed = {
-            k: v
-            for k, v in parameters.items()
-            if k not in _INCIDENTAL and v != parameters.defaults[k]
-        }
-        name = f"{parameters.profile}-{digest(changed)[:8]}" if changed else str(parameters.profile)
-        self.folder = paths.report() / name
+        # The file's defaults: a parameters cell edited while exploring is no default.
+        file = paths.ROOT / "notebooks" / f"{notebook}.ipynb"
+        known = parameters_of(file) if file.exists() else {}
+        defaults = {name: default for name, (_, default) in known.items()}
+        self.folder = results_folder(self.parameters, {**parameters.defaults, **defaults})
         self._record = Record()
 
     def _write(self, path: Path, data: bytes | str, **more: Any) -> Path:
-        paths.replace(path, data)
-        write_record(
-            path.with_name(path.name + ".json"),
-            self._record.finish(notebook=self.notebook, parameters=self.parameters, **more),
-        )
+        record = self._record.finish(notebook=self.notebook, parameters=self.parameters, **more)
+        with paths.writing(path, "MGLIB_REPORT"):
+            paths.replace(path, data)
+            write_record(path.with_name(path.name + ".json"), record)
         return path
 
     def figure(self, name: str, figure: Figure) -> Path:
@@ -68,26 +73,21 @@ class Output:
         import pyarrow.compute as pc
 
         keys = pc.unique(rows["key"]).to_pylist()
-        here = self._record.finish()
         records = read_records(self.notebook, keys)
 
-        def seen(name: str) -> str:
-            return ", ".join(dict.fromkeys(str(r[name]) for r in records)) or "not recorded"
+        def seen(make: Callable[[dict[str, Any]], str]) -> str:
+            return ", ".join(dict.fromkeys(make(r) for r in records)) or "not recorded"
 
-        dirty = here["dirty"] or any(r["dirty"] for r in records)
-        commit = (here["commit"] or "unknown")[:12] + (" with uncommitted changes" if dirty else "")
         seconds = sum(r["wall_seconds"] for r in records)
-        versions = ", ".join(f"{name} {v}" for name, v in here["versions"].items())
         return pd.DataFrame(
             [
-                ("Commit", f"`{commit}`"),
+                ("Commit", seen(lambda r: f"`{str(r['commit'])[:12]}`" + DIRTY * bool(r["dirty"]))),
                 ("Profile", self.parameters["profile"]),
-                ("Training runs", f"{len(keys):,} in {len(records)} stacks"),
-                ("Training time", f"{seconds / 60:.1f} minutes of one thread each"),
-                ("Device", seen("device")),
-                ("System", f"{here['platform']}, Python {here['python']}"),
-                ("Packages", versions),
-                ("Lock file", f"`{here['lock'][:16]}`" if here["lock"] else "none"),
+                ("Training", f"{seconds / 60:.1f} minutes in {len(records)} stacks"),
+                ("Device", seen(lambda r: f"{r['device']}, {r['threads']} thread per stack")),
+                ("System", seen(lambda r: f"{r['platform']}, Python {r['python']}")),
+                ("Packages", seen(lambda r: ", ".join(map(" ".join, r["versions"].items())))),
+                ("Lock file", seen(lambda r: f"`{str(r['lock'])[:16]}`")),
             ],
             columns=["What", "Value"],
         )
@@ -101,4 +101,11 @@ class Output:
         return self._write(
             self.folder / "numbers" / f"{self.notebook}.json",
             json.dumps(texts, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        )
+
+    def claims(self, **claims: bool) -> Path:
+        """Write the verdicts of the paper's text, by name; a false one fails the paper."""
+        return self._write(
+            self.folder / "claims" / f"{self.notebook}.json",
+            json.dumps({k: bool(v) for k, v in claims.items()}, indent=1, sort_keys=True) + "\n",
         )

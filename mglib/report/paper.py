@@ -66,6 +66,19 @@ def variables(folder: Path) -> dict[str, Any]:
     return merged
 
 
+def _check_claims(folder: Path) -> None:
+    """Raise MglibError for the first verdict of the text that the rows do not bear out."""
+    for path in sorted(folder.glob("*.json")):
+        if path.stem.endswith(".json"):  # the record of a file stands beside it
+            continue
+        for name, holds in json.loads(path.read_text(encoding="utf-8")).items():
+            if not holds:
+                raise MglibError(
+                    f"the paper claims '{name}', but the rows of {path.stem} say otherwise; "
+                    "change the text (and the claim in the notebook), not the rows"
+                )
+
+
 def assemble(root: Path, material: Path, source: Path) -> Path:
     """Bring text, figures, tables and numbers into the folder `source`; return its paper.qmd."""
     import yaml
@@ -79,6 +92,7 @@ def assemble(root: Path, material: Path, source: Path) -> Path:
         (source / folder).mkdir()
         for path in sorted((material / folder).glob(pattern)):
             shutil.copyfile(path, source / folder / path.name)
+    _check_claims(material / "claims")
     numbers = yaml.safe_dump(variables(material / "numbers"), allow_unicode=True, width=10_000)
     (source / "_variables.yml").write_text(numbers, encoding="utf-8")
     return source / "paper.qmd"
@@ -105,7 +119,9 @@ def build_paper(
             lint.check(document)
             made = render(document, report / "paper", to)
         except Missing as error:
-            raise MglibError(f"{error}; `mglib paper` makes what is missing") from error
+            raise MglibError(
+                f"{error}; `mglib run NOTEBOOK --profile {material.name}` writes what one makes"
+            ) from error
         finally:
             with contextlib.suppress(OSError):
                 shutil.rmtree(report / "source", ignore_errors=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +29,7 @@ def _fits(value: object, annotation: str) -> bool:
             if all(_fits(item, option[5:-1]) for item in value):
                 return True
         elif option == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-            return True
+            return math.isfinite(value)
         elif option == "int" and isinstance(value, int) and not isinstance(value, bool):
             return True
         elif option in ("str", "bool") and isinstance(value, _TYPES[option]):
@@ -136,7 +138,11 @@ def _assigned(source: str) -> dict[str, Any] | None:
     values = {}
     for line in ast.parse(source).body:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            values[line.targets[0].id] = ast.literal_eval(line.value)
+            # papermill writes NaN and infinity as calls of float
+            text = ast.unparse(line.value)
+            special = re.fullmatch(r"float\('(-?(?:nan|inf))'\)", text)
+            value = float(special[1]) if special else ast.literal_eval(line.value)
+            values[line.targets[0].id] = value
     return values
 
 

@@ -57,12 +57,12 @@ def measure(
     labels = bank.labels.cpu().numpy()
     for modality in trials[0].evaluate:
         logits = predict(model, bank, modality, trials)
-        finite = torch.isfinite(logits).flatten(1).all(1).tolist()
+        finite = torch.isfinite(logits).all(-1).cpu().numpy()
         right = (logits.argmax(-1) == bank.labels).cpu().numpy()
-        for trial, own, correct, sound in zip(trials, rows, right, finite, strict=True):
+        for trial, own, correct, usable in zip(trials, rows, right, finite, strict=True):
             for split in EVALUATED:
                 index = bank.splits[trial.split_seed][split]
-                hit, of = correct[index], labels[index]
+                hit, of, sound = correct[index], labels[index], usable[index].all()
                 recalls = [hit[of == c].mean() for c in np.unique(of)]
                 for metric, value in (
                     ("accuracy", hit.mean()),

@@ -60,4 +60,6 @@ def draw_hparams(
         name: item.default if draw == 0 else item.law(np.random.RandomState(seed_hash(base, name)))
         for name, item in search.items()
     }
-    return {**values, **(fixed or {})}
+    # The default's type, so that lr 1 and 1.0 are one question.
+    replaced = {name: type(search[name].default)(value) for name, value in (fixed or {}).items()}
+    return {**values, **replaced}

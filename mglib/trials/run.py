@@ -21,10 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from mglib import paths
 from mglib.errors import MglibError
+from mglib.features import load_features, recipe, state
 from mglib.progress import Progress
 from mglib.provenance import Record
-from mglib.registry import algorithms
+from mglib.registry import algorithms, perceptors
 from mglib.rows import read_rows, write_part
 from mglib.trials.bank import load_bank
 from mglib.trials.engine import train
@@ -96,12 +98,13 @@ def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
     with _one_thread(chunk.device):
         bank = load_bank(chunk.trials, chunk.device)
         rows = train(chunk.trials, bank, tick)
+        threads = torch.get_num_threads()
     common = {"experiment": chunk.experiment, "task": chunk.task, "profile": chunk.profile}
     device = torch.cuda.get_device_name() if chunk.device == "cuda" else "cpu"
     write_part(
         chunk.experiment,
         [{**common, **row} for row in rows],
-        record.finish(device=device, threads=1, keys=[t.key for t in chunk.trials]),
+        record.finish(device=device, threads=threads, keys=[t.key for t in chunk.trials]),
     )
 
 
@@ -167,6 +170,24 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
         ticks.close()
 
 
+def _check_features(trials: Sequence[Trial]) -> None:
+    """Raise MglibError before anything trains if features are missing, outdated or damaged."""
+    wanted = {
+        (
+            t.dataset,
+            t.perceptor,
+            modality,
+            t.split_seed if perceptors.get(t.perceptor).fitted else None,
+        )
+        for t in trials
+        for modality in (*t.train, *t.evaluate)
+    }
+    # The highest split first: the command that makes it makes the others, too.
+    for question in sorted(wanted, key=lambda q: (-(q[3] or 0), q[:3])):
+        if state(recipe(*question)) != "ready":
+            load_features(*question)
+
+
 def run_trials(
     experiment: str,
     task: str,
@@ -188,7 +209,8 @@ def run_trials(
     present = set(pc.unique(read_rows(experiment, wanted)["key"]).to_pylist())
     pending = [t for key, t in wanted.items() if key not in present]
     if pending:
-        workers = 1 if device == "cuda" else workers or os.cpu_count() or 1
+        _check_features(pending)
+        workers = 1 if device == "cuda" else workers or paths.cores()
         chunks = [
             Chunk(experiment, task, profile, device, part)
             for part in cut(pending, STACK[device], workers)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from mglib.errors import MglibError, unknown
-from mglib.features import source_hashes
+from mglib.features import data_identity
 from mglib.provenance import digest
 from mglib.registry import algorithms, datasets, perceptors
 from mglib.trials.hyperparameters import draw_hparams
@@ -44,17 +45,12 @@ class Trial:
     @cached_property
     def key(self) -> str:
         """The result's name: the question, the declared versions and the data's source hashes."""
-        dataset, perceptor = datasets.get(self.dataset), perceptors.get(self.perceptor)
         return digest(
             {
                 "question": asdict(self),
-                "versions": {
-                    "engine": ENGINE_VERSION,
-                    "algorithm": algorithms.get(self.algorithm).version,
-                    "dataset": dataset.version,
-                    "perceptor": perceptor.version,
-                },
-                "sources": source_hashes(self.dataset, self.perceptor),
+                "engine": ENGINE_VERSION,
+                "algorithm": algorithms.get(self.algorithm).version,
+                "data": data_identity(self.dataset, self.perceptor),
             }
         )
 
@@ -115,7 +111,7 @@ def make_trials(
     """Every combination of training sets, draws, seeds and splits of one algorithm, as trials.
 
     `fixed` hyper-parameters replace drawn ones where the algorithm has them. Raises MglibError for
-    an unknown name, a repeated or empty training set, or steps below 1.
+    an unknown name, a repeated or empty list, a value that is not finite, or steps below 1.
     """
     data, method = datasets.get(dataset), algorithms.get(algorithm)
     perceptors.get(perceptor)
@@ -124,13 +120,25 @@ def make_trials(
     if steps < 1 or every < 1:
         raise MglibError(f"steps ({steps}) and every ({every}) must be at least 1")
     sets = [tuple(modalities) for modalities in train]
-    evaluate, seeds, split_seeds, draws = tuple(evaluate), [*seeds], [*split_seeds], [*draws]
+    seeds, split_seeds, draws = [*seeds], [*split_seeds], [*draws]
+    for name, number in (
+        ("training sets", len(sets)),
+        ("seeds", len(seeds)),
+        ("split seeds", len(split_seeds)),
+        ("draws", len(draws)),
+    ):
+        if not number:
+            raise MglibError(f"no {name} are asked for, so there is nothing to train")
+    evaluate = tuple(sorted(evaluate))
     for modalities in [*sets, evaluate]:
         if not modalities or len(set(modalities)) < len(modalities):
             raise MglibError(f"modalities {modalities} of {dataset} are empty or repeated")
         for modality in modalities:
             if modality not in data.kinds:
                 raise unknown(f"modality of {dataset}", modality, data.kinds)
+    for name, value in (fixed or {}).items():
+        if not math.isfinite(value):
+            raise MglibError(f"hyper-parameter '{name}' must be finite, not {value}")
     relevant = {name: value for name, value in (fixed or {}).items() if name in method.search}
     return [
         Trial(
