@@ -1,16 +1,13 @@
-"""The engine's promises: company changes nothing, divergence stays alone, what is done is kept."""
+"""The engine's promises: company changes nothing, divergence stays alone, keys are questions."""
 
 from __future__ import annotations
 
-import pyarrow.compute as pc
 import pytest
 import torch
 from made_up import MODALITIES, make_bank, make_trial, values_of
 
 from mglib.errors import MglibError
-from mglib.trials import run
 from mglib.trials.engine import build, measure, train
-from mglib.trials.run import choose_device, cut, in_shard, run_trials
 from mglib.trials.sampling import BLOCK, minibatches
 from mglib.trials.trial import make_trials
 
@@ -99,8 +96,22 @@ def test_binding_instances_are_neither_trained_on_nor_evaluated():
         list(minibatches([trial], [bank.splits[0]["train"]], 3, 8, 50, aligned=False))
     )
     assert not set(index.flatten().tolist()) & set(bank.splits[0]["binding"].tolist())
-    rows = measure(model, poisoned, [trial])[0]
+    rows = measure(model, bank, [trial])[0]
     assert {r["split"] for r in rows} == {"train", "validation", "test"}
+    assert measure(model, poisoned, [trial])[0] == rows
+
+
+def test_one_bad_prediction_spoils_only_the_rows_it_is_counted_in():
+    bank, poisoned = make_bank(), make_bank()
+    poisoned.values[MODALITIES.index("glyph"), poisoned.splits[0]["test"][0]] = float("nan")
+    trial = make_trial()
+    model = build([trial], bank)
+    sound, spoiled = (measure(model, features, [trial])[0] for features in (bank, poisoned))
+    assert any((r["modality"], r["split"]) == ("glyph", "test") for r in sound)
+    for before, after in zip(sound, spoiled, strict=True):
+        if (before["modality"], before["split"]) == ("glyph", "test"):
+            before = {**before, "value": None, "status": "diverged"}
+        assert after == before
 
 
 def test_accuracy_equals_a_slow_count():
@@ -127,99 +138,6 @@ def test_accuracy_equals_a_slow_count():
                 assert rows[modality, split, "balanced_accuracy"] == pytest.approx(
                     sum(recall) / len(recall)
                 )
-
-
-@pytest.fixture
-def made_up_run(tmp_path, monkeypatch):
-    """run_trials on the made-up world, in this process, with its rows in a folder of the test."""
-    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
-    bank = make_bank()
-    monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
-    trained = []
-    monkeypatch.setattr(
-        run,
-        "train",
-        lambda trials, bank, tick: (
-            trained.extend(t.key for t in trials),
-            train(trials, bank, tick),
-        )[1],
-    )
-
-    def start(trials, **options):
-        trained.clear()
-        return run_trials(
-            "made_up", "test", trials, profile="quick", device="cpu", workers=1, **options
-        )
-
-    start.trained = trained
-    return start
-
-
-def test_only_what_has_no_rows_is_trained_and_the_rows_are_the_same(made_up_run, tmp_path):
-    trials = [make_trial(seed=s) for s in range(12)]
-    first = made_up_run(trials[:5])
-    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[:5])
-    both = made_up_run(trials)
-    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[5:])
-    assert made_up_run(trials).equals(both) and not made_up_run.trained
-    kept = both.filter(pc.is_in(both["key"], first["key"]))
-    assert kept.sort_by([("key", "ascending")]).equals(first.sort_by([("key", "ascending")]))
-    for part in (tmp_path / "made_up").glob("*.parquet"):
-        part.unlink()
-    again = made_up_run(trials)
-    order = [(name, "ascending") for name in ("key", "step", "modality", "split", "metric")]
-    assert again.sort_by(order).equals(both.sort_by(order))
-
-
-def test_an_interrupted_run_keeps_finished_chunks(made_up_run, monkeypatch):
-    trials = [make_trial(seed=s) for s in range(10)]
-    monkeypatch.setitem(run.STACK, "cpu", 4)
-    finished = []
-
-    def stop_at_the_second(chunk, tick, original=run.train_chunk):
-        if finished:
-            raise KeyboardInterrupt
-        original(chunk, tick)
-        finished.append(chunk)
-
-    monkeypatch.setattr(run, "train_chunk", stop_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        made_up_run(trials)
-    monkeypatch.undo()
-    assert len(finished[0].trials) == 4
-
-
-def test_shards_cover_every_trial_once(made_up_run):
-    trials = [make_trial(seed=s, steps=1) for s in range(20)]
-    parts = [made_up_run(trials, shard=f"{k}/3") for k in (1, 2, 3)]
-    keys = [set(pc.unique(p["key"]).to_pylist()) for p in parts]
-    assert set().union(*keys) == {t.key for t in trials} and sum(map(len, keys)) == 20
-    made_up_run(trials)
-    assert not made_up_run.trained
-
-
-@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
-def test_a_bad_shard_is_refused(shard):
-    with pytest.raises(MglibError, match="k/K"):
-        in_shard("00", shard)
-
-
-def test_a_device_that_does_not_exist_is_refused():
-    with pytest.raises(MglibError, match="known: auto, cpu, cuda"):
-        choose_device("gpu")
-
-
-def test_stacks_never_mix_shapes():
-    trials = [
-        make_trial("erm"),
-        make_trial("concat"),
-        make_trial("erm", train=("art",)),
-        make_trial("erm", batch_size=16),
-        make_trial("erm", seed=1),
-    ]
-    chunks = cut(trials, 8, 1)
-    assert sorted(len(c) for c in chunks) == [1, 1, 1, 2]
-    assert all(len({t.stack for t in c}) == 1 for c in chunks)
 
 
 def test_the_key_is_the_question_and_nothing_else():

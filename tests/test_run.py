@@ -1,0 +1,262 @@
+"""Running trials: what is done is kept, however a run ends, and no process outlives it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from made_up import make_bank, make_trial
+
+from mglib import paths
+from mglib.errors import MglibError
+from mglib.rows import read_rows
+from mglib.trials import run
+from mglib.trials.engine import train
+from mglib.trials.run import choose_device, cut, in_shard, run_trials
+
+EXPERIMENT = "20_weak_generalization"
+
+
+def in_order(rows):
+    """The rows in one order, whatever parts they were read from."""
+    names = ("key", "step", "modality", "split", "metric")
+    return rows.sort_by([(name, "ascending") for name in names])
+
+
+def keys_of(rows):
+    return set(pc.unique(rows["key"]).to_pylist())
+
+
+def wait_for(condition, seconds=60.0):
+    """What the condition says once it is true; fails if that takes too long."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def made_up_run(emoji_concepts, tmp_path, monkeypatch):
+    """run_trials on the made-up world, in this process, with its rows in a folder of the test."""
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
+    bank = make_bank()
+    monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
+    trained = []
+    monkeypatch.setattr(
+        run,
+        "train",
+        lambda trials, bank, tick: (
+            trained.extend(t.key for t in trials),
+            train(trials, bank, tick),
+        )[1],
+    )
+
+    def start(trials, **options):
+        trained.clear()
+        return run_trials(
+            "made_up", "test", trials, profile="quick", device="cpu", workers=1, **options
+        )
+
+    start.trained = trained
+    return start
+
+
+def test_only_what_has_no_rows_is_trained_and_the_rows_are_the_same(made_up_run, tmp_path):
+    trials = [make_trial(seed=s) for s in range(12)]
+    first = made_up_run(trials[:5])
+    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[:5])
+    both = made_up_run(trials)
+    assert sorted(made_up_run.trained) == sorted(t.key for t in trials[5:])
+    assert made_up_run(trials).equals(both) and not made_up_run.trained
+    kept = both.filter(pc.is_in(both["key"], first["key"]))
+    assert in_order(kept).equals(in_order(first))
+    for part in (tmp_path / "made_up").glob("*.parquet"):
+        part.unlink()
+    assert in_order(made_up_run(trials)).equals(in_order(both))
+
+
+def test_an_interrupted_run_keeps_finished_chunks(made_up_run, tmp_path, monkeypatch):
+    trials = [make_trial(seed=s) for s in range(10)]
+    finished = set()
+
+    def stop_at_the_second(chunk, tick, original=run.train_chunk):
+        if finished:
+            raise KeyboardInterrupt
+        original(chunk, tick)
+        finished.update(t.key for t in chunk.trials)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(run.STACK, "cpu", 4)
+        patch.setattr(run, "train_chunk", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            made_up_run(trials)
+    assert len(finished) == 4 and keys_of(read_rows("made_up")) == finished
+    resumed = made_up_run(trials)
+    assert sorted(made_up_run.trained) == sorted({t.key for t in trials} - finished)
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "undisturbed"))
+    assert in_order(made_up_run(trials)).equals(in_order(resumed))
+    assert len(made_up_run.trained) == 10
+
+
+def test_shards_cover_every_trial_once(made_up_run):
+    trials = [make_trial(seed=s, steps=1) for s in range(20)]
+    parts = [made_up_run(trials, shard=f"{k}/3") for k in (1, 2, 3)]
+    keys = [keys_of(p) for p in parts]
+    assert set().union(*keys) == {t.key for t in trials} and sum(map(len, keys)) == 20
+    made_up_run(trials)
+    assert not made_up_run.trained
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
+def test_a_bad_shard_is_refused(shard):
+    with pytest.raises(MglibError, match="k/K"):
+        in_shard("00", shard)
+
+
+def test_a_device_that_does_not_exist_is_refused():
+    with pytest.raises(MglibError, match="known: auto, cpu, cuda"):
+        choose_device("gpu")
+
+
+def test_stacks_never_mix_shapes():
+    trials = [
+        make_trial("erm"),
+        make_trial("concat"),
+        make_trial("erm", train=("art",)),
+        make_trial("erm", batch_size=16),
+        make_trial("erm", seed=1),
+    ]
+    chunks = cut(trials, 8, 1)
+    assert sorted(len(c) for c in chunks) == [1, 1, 1, 2]
+    assert all(len({t.stack for t in c}) == 1 for c in chunks)
+
+
+def run_real(trials, workers):
+    return run_trials("made_up", "test", trials, profile="quick", device="cpu", workers=workers)
+
+
+def test_worker_processes_give_the_rows_of_one_and_tell_their_steps(
+    emoji_concepts, tmp_path, monkeypatch
+):
+    told = []
+
+    class Told(run.Progress):
+        def advance(self, amount=1, note=""):
+            told.append(amount)
+
+    monkeypatch.setattr(run, "Progress", Told)
+    trials = [make_trial(seed=s, split_seed=d, steps=2) for s in (0, 1) for d in (0, 1)]
+    trials += [make_trial("majority", split_seed=d, steps=2) for d in (0, 1)]
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "one"))
+    one = run_real(trials, workers=1)
+    assert sum(told) == 8
+    told.clear()
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "two"))
+    two = run_real(trials, workers=2)
+    assert sum(told) == 8
+    assert not multiprocessing.active_children()
+    assert keys_of(two) == {t.key for t in trials}
+    assert in_order(two).equals(in_order(one))
+
+
+def test_a_killed_worker_is_one_line_and_finished_chunks_are_kept(
+    emoji_concepts, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "killed"))
+    short = [make_trial("majority", split_seed=d, steps=1) for d in (0, 1)]
+    endless = make_trial(steps=10**6)
+    outcome = []
+
+    def kill_one():
+        try:
+            wait_for(lambda: keys_of(read_rows("made_up")) == {t.key for t in short})
+        finally:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(MglibError, match="^a worker process died .* kept: run again[^\n]*$"):
+        outcome.append(run_real([*short, endless], workers=2))
+    killer.join()
+    assert not outcome and not multiprocessing.active_children()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train_chunk", lambda *_: pytest.fail("trained again"))
+        kept = run_real(short, workers=1)
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "undisturbed"))
+    assert in_order(run_real(short, workers=1)).equals(in_order(kept))
+
+
+def processes_of(session):
+    """The living processes of a session, however far below its leader (zombies are not)."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended just now
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found[int(stat.parent.name)] = fields[0]
+    return found
+
+
+@pytest.fixture
+def command(emoji_concepts, tmp_path, monkeypatch):
+    """`mglib run` in a session of its own, training in its workers, with parts already written."""
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
+    monkeypatch.setenv("MGLIB_PROGRESS", "off")
+    steps = ["-p", "steps", "100000", "-p", "splits", "2", "--device", "cpu"]
+    # A background job ignores SIGINT and hands that on; what has a handler here does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = subprocess.Popen(
+        [sys.executable, "-m", "mglib", "run", EXPERIMENT, "--no-notebook", *steps],
+        cwd=paths.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    signal.signal(signal.SIGINT, before)
+    try:
+        wait_for(lambda: started.poll() is not None or list(tmp_path.glob("*/*.parquet")))
+        assert started.poll() is None, started.communicate()
+        workers = min(len(os.sched_getaffinity(0)), 2)
+        assert workers == 1 or len(processes_of(started.pid)) > workers
+        yield started
+    finally:
+        for process in processes_of(started.pid):
+            os.kill(process, signal.SIGKILL)
+        started.communicate()
+
+
+def kept_keys(folder):
+    parts = list((folder / EXPERIMENT).glob("*.parquet"))
+    for part in parts:
+        record = json.loads(part.with_suffix(".json").read_text())
+        assert set(record["keys"]) == keys_of(pq.read_table(part))
+    return parts
+
+
+def test_a_killed_run_leaves_no_workers_and_whole_parts(command, tmp_path):
+    os.kill(command.pid, signal.SIGKILL)
+    wait_for(lambda: not processes_of(command.pid), seconds=5)
+    assert kept_keys(tmp_path)
+
+
+def test_ctrl_c_ends_with_one_line_and_status_130(command, tmp_path):
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to the run and to its workers
+    _, error = command.communicate(timeout=20)
+    assert command.returncode == 130
+    assert error == "mglib: stopped; what was finished is kept, run again to go on\n"
+    wait_for(lambda: not processes_of(command.pid), seconds=5)
+    assert kept_keys(tmp_path)
