@@ -156,6 +156,8 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
                     break
             for future in done:
                 future.result()
+        # The last ticks may still be on their way.
+        progress.advance(progress.total - progress.done)
     except KeyboardInterrupt:
         for worker in set(multiprocessing.active_children()) - before:
             worker.terminate()
