@@ -88,7 +88,8 @@ def run_cells(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(notebook: Path, given: Mapping[str, Any]) -> str:
-    options = [word for name, value in given.items() for word in ("-p", name, json.dumps(value))]
+    texts = {name: v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}
+    options = [word for name, text in texts.items() for word in ("-p", name, text)]
     return shlex.join(["mglib", "run", notebook.stem, *options])
 
 
