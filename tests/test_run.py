@@ -154,6 +154,7 @@ def test_worker_processes_give_the_rows_of_one_and_tell_their_steps(
     class Told(run.Progress):
         def advance(self, amount=1, note=""):
             told.append(amount)
+            super().advance(amount, note)
 
     monkeypatch.setattr(run, "Progress", Told)
     trials = [make_trial(seed=s, split_seed=d, steps=2) for s in (0, 1) for d in (0, 1)]
