@@ -8,6 +8,8 @@ import pytest
 
 from mglib.cli import main
 
+RUN = ["run", "20_weak_generalization", "--no-notebook"]
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -44,6 +46,13 @@ from mglib.cli import main
             ["run", "20_weak_generalization", "--no-notebook", "--device", "gpu"],
             "known: auto, cpu, cuda",
         ),
+        ([*RUN, "-p", "lr", "NaN"], "must be float, not nan"),
+        ([*RUN, "-p", "lr", "-1"], "'lr' must be at least 0, not -1"),
+        ([*RUN, "-p", "splits", "1"], "splits must be at least 2"),
+        ([*RUN, "-p", "seeds", "0"], "no seeds"),
+        ([*RUN, "-p", "algorithms", "[]"], "one or more different learners"),
+        ([*RUN, "-p", "algorithms", '["erm", "erm"]'], "one or more different learners"),
+        ([*RUN, "-p", "algorithms", '["majority"]'], "one or more different learners"),
         (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
         (["paper", "--to", "docx"], "invalid choice"),
     ],

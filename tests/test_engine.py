@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from made_up import MODALITIES, make_bank, make_trial, values_of
@@ -140,20 +141,22 @@ def test_accuracy_equals_a_slow_count():
                 )
 
 
+ASK = {
+    "dataset": "emoji_concepts",
+    "perceptor": "bound",
+    "algorithm": "erm",
+    "train": [MODALITIES[:3]],
+    "evaluate": MODALITIES,
+    "seeds": [0],
+    "split_seeds": [0],
+    "steps": 10,
+    "every": 5,
+}
+
+
 def test_the_key_is_the_question_and_nothing_else():
-    ask = {
-        "dataset": "emoji_concepts",
-        "perceptor": "bound",
-        "algorithm": "erm",
-        "train": [MODALITIES[:3]],
-        "evaluate": MODALITIES,
-        "seeds": [0],
-        "split_seeds": [0],
-        "steps": 10,
-        "every": 5,
-    }
-    key = make_trials(**ask)[0].key
-    assert key == make_trials(**ask)[0].key and len(key) == 16
+    key = make_trials(**ASK)[0].key
+    assert key == make_trials(**ASK)[0].key and len(key) == 16
     for change in (
         {"seeds": [1]},
         {"split_seeds": [1]},
@@ -163,7 +166,32 @@ def test_the_key_is_the_question_and_nothing_else():
         {"draws": [1]},
         {"fixed": {"lr": 1e-3}},
     ):
-        assert make_trials(**{**ask, **change})[0].key != key
+        assert make_trials(**{**ASK, **change})[0].key != key
+
+
+def test_equal_questions_have_equal_keys():
+    for one, other in (
+        ({"fixed": {"lr": 1}}, {"fixed": {"lr": 1.0}}),
+        ({"evaluate": MODALITIES}, {"evaluate": MODALITIES[::-1]}),
+    ):
+        assert make_trials(**{**ASK, **one})[0].key == make_trials(**{**ASK, **other})[0].key
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("mglib.trials.trial.ENGINE_VERSION", 99),
+        ("mglib.algorithms.erm.ERM.version", 99),
+        ("mglib.data.emoji_concepts.EmojiConcepts.version", "99"),
+        ("mglib.data.splits.FRACTIONS", {"binding": 0.2, "train": 0.8}),
+        ("mglib.perceptors.bound.PENALTIES", np.array([1.0])),
+        ("mglib.perceptors.efficientnet_lite.EfficientNetLite0.version", "99"),
+    ],
+)
+def test_what_would_change_a_result_changes_its_key(where, value, monkeypatch):
+    before = make_trials(**ASK)[0].key
+    monkeypatch.setattr(where, value)
+    assert make_trials(**ASK)[0].key != before
 
 
 @pytest.mark.parametrize(
@@ -176,19 +204,13 @@ def test_the_key_is_the_question_and_nothing_else():
         ({"train": [("art", "art")]}, "repeated"),
         ({"variant": "as_publishd"}, "no variant of erm"),
         ({"steps": 0}, "at least 1"),
+        ({"seeds": []}, "no seeds"),
+        ({"split_seeds": []}, "no split seeds"),
+        ({"fixed": {"lr": -1.0}}, "at least 0, not -1.0"),
+        ({"fixed": {"lr": float("nan")}}, "at least 0, not nan"),
+        ({"fixed": {"batch_size": 0}}, "at least 1, not 0"),
     ],
 )
 def test_bad_questions_are_refused(change, message):
-    ask = {
-        "dataset": "emoji_concepts",
-        "perceptor": "bound",
-        "algorithm": "erm",
-        "train": [MODALITIES[:3]],
-        "evaluate": MODALITIES,
-        "seeds": [0],
-        "split_seeds": [0],
-        "steps": 10,
-        "every": 5,
-    }
     with pytest.raises(MglibError, match=message):
-        make_trials(**{**ask, **change})
+        make_trials(**{**ASK, **change})

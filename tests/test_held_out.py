@@ -116,6 +116,8 @@ def test_the_way_between_the_bounds():
     share = share_of_way(values, "A", "low", "high", 0.2)
     assert (share.mean, share.half) == pytest.approx((0.75, 0), abs=1e-9)
     assert method_interval(values, None, "A", 0.2).mean == pytest.approx(0.6)
+    same = values.assign(value=0.5)
+    assert percent(share_of_way(same, "A", "low", "high", 0.2)) == "undefined", "no way to measure"
 
 
 def test_recall_without_a_cosine_is_a_dash():

@@ -86,10 +86,16 @@ def method_interval(
 
 def share_of_way(
     values: pd.DataFrame, method: str, lower: str, upper: str, test_share: float
-) -> Interval:
-    """How far a method comes from the lower bound (0) to the upper (1), on average."""
+) -> Interval | None:
+    """How far a method comes from the lower bound (0) to the upper (1), on average.
+
+    None if in some split the upper bound is not above the lower: then there is no way to measure.
+    """
     table = values.pivot_table(index="split_seed", columns="method", values="value")
-    share = (table[method] - table[lower]) / (table[upper] - table[lower])
+    way = table[upper] - table[lower]
+    if not (way > 0).all():
+        return None
+    share = (table[method] - table[lower]) / way
     return resampled_interval(share.tolist(), test_share)
 
 
@@ -108,8 +114,10 @@ def verdict(difference: Interval) -> str:
     return {1: "higher", -1: "lower", 0: "a tie"}[difference.sign]
 
 
-def percent(interval: Interval | float, signed: bool = False) -> str:
+def percent(interval: Interval | float | None, signed: bool = False) -> str:
     """A share as per cent with one decimal, an interval as mean and half width."""
+    if interval is None:
+        return "undefined"
     form = "+.1f" if signed else ".1f"
     if isinstance(interval, Interval):
         return f"{100 * interval.mean:{form}}{PLUS_MINUS}{100 * interval.half:.1f}".replace(

@@ -111,7 +111,7 @@ def make_trials(
     """Every combination of training sets, draws, seeds and splits of one algorithm, as trials.
 
     `fixed` hyper-parameters replace drawn ones where the algorithm has them. Raises MglibError for
-    an unknown name, a repeated or empty list, a value that is not finite, or steps below 1.
+    an unknown name, a repeated or empty list, a hyper-parameter out of range, or steps below 1.
     """
     data, method = datasets.get(dataset), algorithms.get(algorithm)
     perceptors.get(perceptor)
@@ -137,8 +137,9 @@ def make_trials(
             if modality not in data.kinds:
                 raise unknown(f"modality of {dataset}", modality, data.kinds)
     for name, value in (fixed or {}).items():
-        if not math.isfinite(value):
-            raise MglibError(f"hyper-parameter '{name}' must be finite, not {value}")
+        least = 1 if name == "batch_size" else 0
+        if not math.isfinite(value) or value < least:
+            raise MglibError(f"hyper-parameter '{name}' must be at least {least}, not {value}")
     relevant = {name: value for name, value in (fixed or {}).items() if name in method.search}
     return [
         Trial(
