@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import sys
@@ -104,6 +105,8 @@ def run_papermill(notebook: Path, given: Mapping[str, Any], executed: Path, log:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    # papermill warns of declared parameters that its own reading misses; ours were checked.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     log.parent.mkdir(parents=True, exist_ok=True)
     # The kernel inherits these: plain lines of progress, and the command for its records.
     told = {"MGLIB_BATCH": "1", "MGLIB_COMMAND": _command(notebook, given)}
