@@ -17,6 +17,9 @@ from mglib import paths
 from mglib.errors import MglibError
 from mglib.provenance import digest, write_record
 
+# The profile whose rows are committed in results/ and printed by the paper.
+REFERENCE = "reference"
+
 SCHEMA = pa.schema(
     [
         *(
@@ -81,13 +84,18 @@ def write_part(
     return part
 
 
-def read_rows(experiment: str, keys: Collection[str] | None = None) -> pa.Table:
-    """All rows of an experiment (fresh parts and committed reference), each measured value once.
+def read_rows(
+    experiment: str, keys: Collection[str] | None = None, profile: str = REFERENCE
+) -> pa.Table:
+    """All rows of an experiment, each measured value once; with `keys`, those of these trials.
 
-    With `keys`, only the rows of those trials. Raises MglibError naming a part that cannot be read.
+    Profile "reference" reads the committed rows first, then the fresh ones; any other reads the
+    fresh ones alone, so that a reader's machine computes its own. Raises MglibError naming a part
+    that cannot be read.
     """
+    committed = [paths.ROOT / "results" / f"{experiment}.parquet"]
     files = [
-        paths.ROOT / "results" / f"{experiment}.parquet",
+        *(committed if profile == REFERENCE else ()),
         *sorted((paths.rows() / experiment).glob("*.parquet")),
     ]
     tables: list[pa.Table] = []

@@ -80,7 +80,7 @@ def retrieval_rows(
                 }
                 key = digest({"question": question, "data": data_identity(dataset, perceptor)})
                 asked[key] = {**question, "key": key}
-    present = set(pc.unique(read_rows(experiment, asked)["key"]).to_pylist())
+    present = set(pc.unique(read_rows(experiment, asked, profile)["key"]).to_pylist())
     rows = []
     for row in (row for key, row in asked.items() if key not in present):
         named = json.loads(row["hparams"])
@@ -96,4 +96,4 @@ def retrieval_rows(
         common = {"experiment": experiment, "profile": profile}
         keys = [row["key"] for row in rows]
         write_part(experiment, [{**common, **row} for row in rows], record.finish(keys=keys))
-    return read_rows(experiment, asked)
+    return read_rows(experiment, asked, profile)

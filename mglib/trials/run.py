@@ -208,7 +208,7 @@ def run_trials(
     """
     device = choose_device(device)
     wanted = {t.key: t for t in trials if in_shard(t.key, shard)}
-    present = set(pc.unique(read_rows(experiment, wanted)["key"]).to_pylist())
+    present = set(pc.unique(read_rows(experiment, wanted, profile)["key"]).to_pylist())
     pending = [t for key, t in wanted.items() if key not in present]
     if pending:
         _check_features(pending)
@@ -225,7 +225,7 @@ def run_trials(
             else:
                 for chunk in chunks:
                     train_chunk(chunk, progress.advance)
-    rows = read_rows(experiment, wanted)
+    rows = read_rows(experiment, wanted, profile)
     missing = set(wanted) - set(pc.unique(rows["key"]).to_pylist())
     if missing:
         raise MglibError(
