@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 .DEFAULT_GOAL := paper
-.PHONY: paper test render lab check lock clean help setup
+.PHONY: paper test render lab check versions lock clean help setup
 
 paper: setup ## recompute the laptop cells and render _report/paper.html and _report/paper.pdf (default)
 	@$(BIN)/mglib paper
@@ -12,8 +12,8 @@ test: check ## prepare the data, then lint, type check, tests and notebooks
 	@$(BIN)/mglib prepare emoji_concepts
 	@$(BIN)/python -m pytest
 
-render: setup ## only render the paper, from the results of the last `make paper`
-	@$(BIN)/python -m mglib.report.paper --profile laptop
+render: setup ## only render the paper, from the committed reference rows; computes nothing
+	@$(BIN)/mglib paper --render
 
 lab: setup ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
@@ -22,6 +22,9 @@ check: setup ## lint and type check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+
+versions: setup ## record the code of raised versions (SAME=NAME: changed, but no result is)
+	@$(BIN)/python -m mglib.keys.versions $(SAME)
 
 setup: ## create or update .venv from requirements.lock (TORCH_INDEX: another index for torch)
 	@$(PYTHON) -m mglib.bootstrap

@@ -8,15 +8,24 @@ from pathlib import Path
 from mglib import paths
 from mglib.provenance import code_digest
 
+# This machine computes its own rows at PROFILE. The paper prints the reference rows: they are
+# committed, and trained only where PROFILE is "reference".
 PROFILE = config.get("profile", "laptop")
 TO = config.get("to", "all")
+ROAD = config.get("road", "built-in")
+RENDER = config.get("render") == "yes"  # from what is committed: no data prepared, no rows computed
 DATASETS = ["emoji_concepts"]
 SPLITS = 10 if PROFILE == "reference" else 5
-NOTEBOOKS = ["20_weak_generalization"]
-CACHE, REPORT = paths.cache(), paths.report()
-MATERIAL = REPORT / PROFILE
+CACHE, REPORT, RESULTS = paths.cache(), paths.report(), paths.results()
 MGLIB = paths.ROOT / "mglib"
 PREPARATION = [MGLIB / "data", MGLIB / "perceptors", MGLIB / "features.py"]
+NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
+PRINTED = [name for name in NOTEBOOKS if not RENDER or (RESULTS / f"{name}.parquet").exists()]
+EXECUTED = REPORT / "{profile}" / "notebooks" / "{notebook}.ipynb"
+RECOMPUTED = expand(EXECUTED, profile=PROFILE, notebook=NOTEBOOKS)
+# Where nothing is computed, what an earlier run left is compared.
+COMPARED = RECOMPUTED if not RENDER else sorted((REPORT / PROFILE / "rows").glob("*.parquet"))
+COMMITTED = sorted([*RESULTS.rglob("*.*"), *Path("figures").glob("*.svg")])
 PAPER = ["paper.qmd", "references.bib", "_quarto.yml"]
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -43,32 +52,51 @@ rule prepare:
 
 rule notebook:
     message:
-        "run {wildcards.notebook} ({params.profile})"
+        "run {wildcards.notebook} ({wildcards.profile})"
     input:
-        expand(CACHE / "{dataset}.{splits}.prepared", dataset=DATASETS, splits=SPLITS),
+        [] if RENDER else expand(CACHE / "{d}.{n}.prepared", d=DATASETS, n=SPLITS),
+        lambda found: sorted(RESULTS.glob(f"{found.notebook}.parquet")),
     output:
-        MATERIAL / "numbers" / "{notebook}.json",
-        MATERIAL / "notebooks" / "{notebook}.ipynb",
+        EXECUTED,
     params:
-        profile=PROFILE,
+        # The reference is read and never trained, unless it is what is to be computed again.
+        how=lambda found: "" if found.profile != "reference"
+        else f"MGLIB_RESULTS={REPORT}/none" if PROFILE == "reference" else "MGLIB_TRAIN=never",
         digest=lambda found: code_digest(MGLIB, Path("notebooks") / f"{found.notebook}.ipynb"),
     log:
         # A log outlives a failing rule, an output does not: it holds the traceback.
-        REPORT / "log" / PROFILE / "{notebook}.ipynb",
+        REPORT / "log" / "{profile}" / "{notebook}.ipynb",
     threads: workflow.cores
     shell:
-        "mglib run notebooks/{wildcards.notebook}.ipynb --profile {params.profile}"
+        "{params.how} mglib run notebooks/{wildcards.notebook}.ipynb --profile {wildcards.profile}"
+
+
+rule compare:
+    message:
+        "compare what was computed here with the reference"
+    input:
+        COMPARED,
+        COMMITTED,
+    output:
+        REPORT / "reference" / "tables" / "compare.md",
+    params:
+        profile=PROFILE,
+        digest=code_digest(MGLIB / "report", MGLIB / "analysis", MGLIB / "rows.py"),
+    shell:
+        "mglib compare --paper --profile {params.profile}"
 
 
 rule paper:
     message:
         "render the paper: {wildcards.form}"
     input:
-        expand(MATERIAL / "notebooks" / "{notebook}.ipynb", notebook=NOTEBOOKS),
+        expand(EXECUTED, profile="reference", notebook=PRINTED),
+        REPORT / "reference" / "tables" / "compare.md",
+        COMMITTED,
     output:
         REPORT / "paper.{form}",
     params:
-        profile=PROFILE,
+        road=ROAD,
         digest=code_digest(*map(Path, PAPER), *(MGLIB / "report").glob("*.*")),
     shell:
-        "python -m mglib.report.paper --to {wildcards.form} --profile {params.profile}"
+        "python -m mglib.report.paper --to {wildcards.form} --road {params.road}"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -65,11 +66,35 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     one.add_argument("--profile", help="quick, laptop or reference")
     one.add_argument("--device", help="auto, cpu or cuda")
+    one.add_argument("--estimate", action="store_true", help="only say trials, hours and gigabytes")
     one.add_argument("--no-notebook", action="store_true", help="run the cells without Jupyter")
 
     one = command("paper", "run what is missing and render the paper (Snakemake knows the order)")
     one.add_argument("--profile", default="laptop", help="quick, laptop or reference (laptop)")
     one.add_argument("--to", default="all", choices=("html", "pdf", "all"))
+
+    one.add_argument("--road", default="auto", help="auto (Quarto if there), quarto or built-in")
+    one.add_argument(
+        "--render", action="store_true", help="compute nothing: render the committed rows"
+    )
+
+    one = command("compare", "what was computed here beside the committed reference rows")
+    one.add_argument("experiment", nargs="*", help="names (default: all with committed rows)")
+    one.add_argument("--profile", default="laptop", help="of the fresh rows (laptop)")
+    one.add_argument("--json", action="store_true", help="machine-readable: every cell")
+    one.add_argument("--paper", action="store_true", help="write the paper's table of it")
+
+    one = command("why", "what a key of rows stands for, what made them, whether it still holds")
+    one.add_argument("key", help="a key, or the beginning of one")
+    one.add_argument("--json", action="store_true", help="machine-readable")
+
+    one = command("gc", "list rows, states and features that nothing asks for any more")
+    one.add_argument("--delete", action="store_true", help="delete what is listed")
+
+    one = command("bench", "speed side by side with what a user would run instead")
+    one.add_argument("name", nargs="*", help="files of benchmarks/ (default: all of them)")
+    one.add_argument("--quick", action="store_true", help="a look in under a minute, not a figure")
+    one.add_argument("--json", action="store_true", help="machine-readable")
 
     one = command("check", "what works on this machine and what does not")
     one.add_argument("--json", action="store_true", help="machine-readable")
@@ -125,7 +150,8 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from mglib.report.execution import find_notebook, run_notebook
+    from mglib.report.budget import overrun
+    from mglib.report.execution import estimate_notebook, find_notebook, run_notebook
     from mglib.report.parameters import parameters_of, parse
 
     texts = dict(args.p)
@@ -133,19 +159,35 @@ def _run(args: argparse.Namespace) -> int:
         if getattr(args, name):
             texts[name] = getattr(args, name)
     notebooks = [find_notebook(name) for name in args.notebook]
+    late = []
     given = [parse(texts, parameters_of(notebook), notebook.stem) for notebook in notebooks]
+    if args.estimate:
+        for notebook, values in zip(notebooks, given, strict=True):
+            print(estimate_notebook(notebook, values))
+        return 0
     for notebook, values in zip(notebooks, given, strict=True):
+        started = time.monotonic()
         executed = run_notebook(notebook, values, plain=args.no_notebook)
+        late += [overrun(notebook, values, time.monotonic() - started)]
         if executed:
             print(f"executed copy: {executed}")
-    return 0
+    for line in filter(None, late):
+        print(f"mglib: {line}", file=sys.stderr)
+    return 1 if any(late) else 0
 
 
 def _paper(args: argparse.Namespace) -> int:
     from mglib.report.execution import PROFILES
+    from mglib.report.quarto import choose_road
 
     if args.profile not in PROFILES:
         raise unknown("profile", args.profile, PROFILES)
+    road = choose_road(args.road)
+    if args.render and not any(paths.results().glob("*.parquet")):
+        raise MglibError(
+            f"no reference rows in {paths.results()}: `mglib paper --profile reference` computes "
+            "them (hours), `python -m mglib.report.publish` keeps them"
+        )
     command = [
         sys.executable,
         "-m",
@@ -155,6 +197,8 @@ def _paper(args: argparse.Namespace) -> int:
         "--config",
         f"profile={args.profile}",
         f"to={args.to}",
+        f"road={road}",
+        *(["render=yes"] if args.render else []),
     ]
     status = subprocess.run(command, cwd=paths.ROOT, check=False).returncode
     if status:
@@ -164,6 +208,59 @@ def _paper(args: argparse.Namespace) -> int:
         )
     for ending in ("html", "pdf") if args.to == "all" else (args.to,):
         print(paths.report() / f"paper.{ending}")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from mglib.report.compare import compare, listing, write
+    from mglib.report.execution import PROFILES
+
+    if args.profile not in PROFILES:
+        raise unknown("profile", args.profile, PROFILES)
+    found = compare(args.experiment, args.profile)
+    if args.paper:
+        write(found, args.profile)
+    elif not any(found.values()):
+        raise MglibError(
+            f"no rows of profile {args.profile} to compare; `mglib run NOTEBOOK --profile "
+            f"{args.profile}` computes them (with committed rows: {', '.join(found) or 'none'})"
+        )
+    elif args.json:
+        print(json.dumps(listing(found), indent=1))
+    else:
+        for name, one in found.items():
+            print(f"{name}: {one.told() if one else 'not computed here'}")
+    for name, one in found.items():
+        if one and one.beyond:
+            worst = one.worst()
+            print(
+                f"mglib: {name}: {one.beyond} of {len(one.cells)} cells are beyond tolerance, "
+                f"most of all {worst}; see `mglib compare`",
+                file=sys.stderr,
+            )
+    return 1 if any(one and one.beyond for one in found.values()) else 0
+
+
+def _why(args: argparse.Namespace) -> int:
+    from mglib.keys.why import lines, why
+
+    found = why(args.key)
+    print(json.dumps(found, indent=1) if args.json else "\n".join(lines(found)))
+    return 0
+
+
+def _gc(args: argparse.Namespace) -> int:
+    from mglib.keys.gc import gc
+
+    print("\n".join(gc(args.delete)))
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from mglib.report.bench import run_benchmarks, table
+
+    found = run_benchmarks(args.name, args.quick, lambda line: print(line, file=sys.stderr))
+    print(json.dumps(found, indent=1) if args.json else table(found))
     return 0
 
 
@@ -205,6 +302,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "prepare": _prepare,
             "run": _run,
             "paper": _paper,
+            "compare": _compare,
+            "why": _why,
+            "gc": _gc,
+            "bench": _bench,
             "check": _check,
         }
         return actions[args.command](args)

@@ -147,6 +147,17 @@ def _read_card(path: Path) -> dict[str, Any] | None:
     return card if isinstance(card, dict) else None
 
 
+def feature_card(
+    dataset: str, perceptor: str, modality: str, split_seed: int | None = None
+) -> dict[str, Any]:
+    """The card of one prepared file: shape, names, licence; MglibError if there is none."""
+    wanted = recipe(dataset, perceptor, modality, split_seed)
+    card = _read_card(path_of(wanted))
+    if card is None:
+        raise MglibError(f"no prepared features {path_of(wanted)}; `{_remedy(wanted)}` makes them")
+    return card
+
+
 def state(wanted: dict[str, Any]) -> str:
     """Of the file of a recipe: 'ready', 'missing', 'stale' (other version) or 'damaged'."""
     path = path_of(wanted)

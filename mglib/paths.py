@@ -33,6 +33,11 @@ def rows() -> Path:
     return Path(os.environ.get("MGLIB_ROWS", ROOT / "_rows")).expanduser().resolve()
 
 
+def results() -> Path:
+    """The committed reference rows (`MGLIB_RESULTS`, else `results` in the checkout)."""
+    return Path(os.environ.get("MGLIB_RESULTS", ROOT / "results")).expanduser().resolve()
+
+
 def report() -> Path:
     """Executed notebooks, figures, tables and the paper (`MGLIB_REPORT`, else `_report`)."""
     return Path(os.environ.get("MGLIB_REPORT", ROOT / "_report")).expanduser().resolve()

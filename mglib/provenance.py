@@ -26,6 +26,8 @@ _PACKAGES = (
     "torch",
     "numpy",
     "scipy",
+    "scikit-learn",
+    "umap-learn",
     "onnxruntime",
     "pyarrow",
     "safetensors",
@@ -127,6 +129,12 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def tracked_files() -> set[str] | None:
+    """The files that git knows, by path in the checkout; None without git."""
+    listed = _git("ls-files", "-z")
+    return None if listed is None else {name for name in listed.split("\0") if name}
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -150,6 +158,10 @@ class Record:
     def __init__(self) -> None:
         self._started = time.time()
 
+    def seconds(self) -> float:
+        """Wall time since the work began."""
+        return time.time() - self._started
+
     def finish(self, **more: Any) -> dict[str, Any]:
         """Commit, dirty flag, command, versions, lock, wall time [s], peak memory [MiB], `more`."""
         status = _git("status", "--porcelain", "--untracked-files=no")
@@ -164,7 +176,7 @@ class Record:
             "versions": {name: v for name in _PACKAGES if (v := _version(name))},
             "lock": file_sha256(lock) if lock.exists() else None,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
-            "wall_seconds": round(time.time() - self._started, 3),
+            "wall_seconds": round(self.seconds(), 3),
             "peak_memory_mib": round(peak, 1),
             **more,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -56,6 +57,11 @@ SCHEMA = pa.schema(
 )
 
 
+def part_path(experiment: str, keys: Iterable[str]) -> Path:
+    """Where the rows of some trials lie that finish together; what belongs to them lies beside."""
+    return paths.rows() / experiment / f"{digest(sorted(set(keys)))}.parquet"
+
+
 def write_part(
     experiment: str, rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]
 ) -> Path:
@@ -70,12 +76,12 @@ def write_part(
     table = pa.Table.from_pylist(
         [{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA
     )
-    part = paths.rows() / experiment / f"{digest(sorted({row['key'] for row in rows}))}.parquet"
+    part = part_path(experiment, {row["key"] for row in rows})
     fresh = part.with_name(f".{part.name}.{os.getpid()}.tmp")
     with paths.writing(part.parent, "MGLIB_ROWS"):
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table, fresh, compression="zstd")
+            pq.write_table(table, fresh, compression="zstd", write_page_checksum=True)
             write_record(part.with_suffix(".json"), record)
             fresh.replace(part)
         finally:
@@ -93,7 +99,7 @@ def read_rows(
     fresh ones alone, so that a reader's machine computes its own. Raises MglibError naming a part
     that cannot be read.
     """
-    committed = [paths.ROOT / "results" / f"{experiment}.parquet"]
+    committed = [paths.results() / f"{experiment}.parquet"]
     files = [
         *(committed if profile == REFERENCE else ()),
         *sorted((paths.rows() / experiment).glob("*.parquet")),
@@ -104,7 +110,7 @@ def read_rows(
         if not file.exists() or file.name.startswith("."):
             continue
         try:
-            table = pq.read_table(file, schema=SCHEMA)
+            table = pq.read_table(file, schema=SCHEMA, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise MglibError(
                 f"damaged result rows {file}: {error}; delete the file and run again: "
@@ -120,12 +126,38 @@ def read_rows(
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-def read_records(experiment: str, keys: Collection[str]) -> list[dict[str, Any]]:
-    """The records of the fresh parts that hold at least one of the keys, where they are kept."""
+def as_parquet(tables: Iterable[pa.Table]) -> bytes:
+    """Rows as one small parquet file, each once and in one order: equal rows are equal bytes."""
+    whole = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    once = whole.group_by(SCHEMA.names, use_threads=False).aggregate([]).select(SCHEMA.names)
+    ordered = once.sort_by([(name, "ascending") for name in SCHEMA.names]).combine_chunks()
+    stream = io.BytesIO()
+    pq.write_table(
+        ordered, stream, compression="zstd", compression_level=19, write_page_checksum=True
+    )
+    return stream.getvalue()
+
+
+def read_records(
+    experiment: str, keys: Collection[str], profile: str = REFERENCE
+) -> list[dict[str, Any]]:
+    """The records of the parts that hold at least one of the keys, where they are kept.
+
+    Keys whose rows are committed are told by the committed records (profile "reference" only),
+    each of which stands for several parts: it counts them as `parts`.
+    """
     records = []
+    keys = set(keys)
+    committed = paths.results() / f"{experiment}.parquet"
+    if profile == REFERENCE and committed.exists():
+        found = set(pq.read_table(committed, columns=["key"])["key"].to_pylist())
+        beside = committed.with_suffix(".json")
+        if keys & found and beside.exists():
+            records += json.loads(beside.read_text(encoding="utf-8"))["records"]
+        keys -= found
     for part in sorted((paths.rows() / experiment).glob("*.parquet")):
         beside = part.with_suffix(".json")
         record = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
-        if set(record.get("keys", ())) & set(keys):
+        if set(record.get("keys", ())) & keys:
             records.append(record)
     return records

@@ -10,8 +10,11 @@ import torch
 
 from mglib.data.splits import split_indices
 from mglib.registry import algorithms
+from mglib.trials.algorithm import Algorithm, Batch
 from mglib.trials.bank import FeatureBank
+from mglib.trials.engine import Training
 from mglib.trials.hyperparameters import draw_hparams
+from mglib.trials.sampling import minibatches, rows_in_use
 from mglib.trials.trial import Trial
 
 MODALITIES = ("art", "glyph", "speech", "text")
@@ -32,6 +35,7 @@ def make_bank(
     return FeatureBank(
         values=torch.from_numpy(values.astype(np.float32)),
         labels=torch.from_numpy(labels.astype(np.int64)),
+        groups=np.arange(instances),
         classes=classes,
         block={(m, s): i for i, m in enumerate(MODALITIES) for s in split_seeds},
         splits={s: split_indices(np.arange(instances), s) for s in split_seeds},
@@ -46,6 +50,7 @@ def make_trial(
     steps: int = 20,
     train: tuple[str, ...] = MODALITIES[:3],
     every: int | None = None,
+    variant: str = "corrected",
     **hparams: float,
 ) -> Trial:
     """A trial on the made-up world (its dataset's name is only a name here)."""
@@ -57,7 +62,7 @@ def make_trial(
         "emoji_concepts",
         "bound",
         algorithm,
-        "corrected",
+        variant,
         train,
         MODALITIES,
         seed,
@@ -76,3 +81,24 @@ def values_of(rows: list[dict[str, Any]], key: str) -> list[Any]:
         for r in rows
         if r["key"] == key
     ]
+
+
+def batch_of(bank: FeatureBank, trials: list[Trial], step: int = 1) -> Batch:
+    """The minibatch that some trials of one stack are given at a step."""
+    method = algorithms.get(trials[0].algorithm)
+    pools = [bank.splits[t.split_seed]["train"] for t in trials]
+    draw = next(iter(minibatches(method, trials, pools, step, step - 1)))
+    blocks = torch.stack(
+        [torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials]
+    )
+    x, y = bank.values[blocks[:, :, None], draw.index], bank.labels[draw.index]
+    return Batch(x, y, rows_in_use(trials), draw.step, draw.noise)
+
+
+def accuracies_of(model: Algorithm, bank: FeatureBank, trial: Trial) -> list[dict[str, Any]]:
+    """The rows of a model as it is, measured once."""
+    training = Training([trial], bank)
+    training.model.load_state_dict(model.state_dict())
+    training.step = trial.checkpoints[0]
+    training._checkpoint()
+    return [row for row in training.rows() if row["step"] == trial.checkpoints[0]]

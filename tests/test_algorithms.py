@@ -39,7 +39,8 @@ def head(model, trial):
 def random_batch(bank, trials=2, modalities=3, rows=5):
     g = torch.Generator().manual_seed(3)
     x = torch.randn(trials, modalities, rows, bank.values.shape[-1], generator=g)
-    return Batch(x, torch.randint(bank.classes, (trials, modalities, rows), generator=g))
+    y = torch.randint(bank.classes, (trials, modalities, rows), generator=g)
+    return Batch(x, y, torch.ones(trials, 1, rows))
 
 
 def test_erm_loss_equals_the_formula():
@@ -63,7 +64,9 @@ def test_concat_loss_equals_the_formula_and_every_instance_meets_its_own_label()
         z = [slow_features(model, trial, batch.x[trial, m]) for m in range(3)]
         logits = [np.concatenate([z[m][i] for m in range(3)]) @ w + b for i in range(5)]
         expected = slow_cross_entropy(logits, y[trial, 0].tolist())
-        assert model.loss(Batch(batch.x, y))[trial].item() == pytest.approx(expected, rel=1e-5)
+        assert model.loss(Batch(batch.x, y, batch.used))[trial].item() == pytest.approx(
+            expected, rel=1e-5
+        )
 
 
 def test_concat_copies_the_unseen_modality_into_every_slot():

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from made_up import MODALITIES, make_bank, make_trial, values_of
+from made_up import MODALITIES, batch_of, make_bank, make_trial, values_of
 
 from mglib.registry import algorithms
 from mglib.trials.algorithm import Batch
-from mglib.trials.engine import build, predict, train
-from mglib.trials.optimisers import OPTIMISERS
-from mglib.trials.sampling import minibatches
+from mglib.trials.engine import Training, build, train
+from mglib.trials.measuring import predict
 
-LEARNERS = [name for name in algorithms.names() if algorithms.get(name).learns]
-
-
-def batch_of(bank, trials, model, rows=8):
-    pools = [bank.splits[t.split_seed]["train"] for t in trials]
-    index = next(iter(minibatches(trials, pools, 3, rows, 1, model.aligned)))
-    blocks = torch.stack(
-        [torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials]
-    )
-    return Batch(bank.values[blocks[:, :, None], index], bank.labels[index])
+METHODS = [(name, v) for name in algorithms.names() for v in algorithms.get(name).variants]
+LEARNERS = [(name, variant) for name, variant in METHODS if algorithms.get(name).learns]
+every_method = pytest.mark.parametrize(("name", "variant"), METHODS)
+every_learner = pytest.mark.parametrize(("name", "variant"), LEARNERS)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_learns_separable_classes_and_carries_over(name):
+def with_rows(batch, x, y):
+    """The batch with other features and labels in as many rows, all of them in use."""
+    return Batch(x, y, torch.ones(len(y), 1, y.shape[-1]), batch.step, batch.noise)
+
+
+@every_learner
+def test_learns_separable_classes_and_carries_over(name, variant):
     bank = make_bank()
-    trial = make_trial(name, steps=400, lr=3e-3)
+    trial = make_trial(name, variant=variant, steps=400, lr=3e-3)
     rows = {
         (r["modality"], r["split"]): r["value"]
         for r in train([trial], bank)
@@ -37,62 +36,84 @@ def test_learns_separable_classes_and_carries_over(name):
     assert rows["text", "test"] > 0.9, "the unseen modality shares the space here"
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_every_parameter_moves(name):
-    bank, trials = make_bank(), [make_trial(name, seed=s) for s in range(2)]
-    model = build(trials, bank)
-    before = {k: v.detach().clone() for k, v in model.named_parameters()}
-    optimiser = OPTIMISERS[model.optimiser](
-        list(model.parameters()), torch.tensor([1e-2, 1e-2]), torch.zeros(2)
-    )
-    for _ in range(5):
-        losses = model.loss(batch_of(bank, trials, model))
-        optimiser.step(torch.autograd.grad(losses.sum(), list(model.parameters())))
-    for key, value in model.named_parameters():
+@every_learner
+def test_every_parameter_moves(name, variant):
+    bank = make_bank()
+    trials = [make_trial(name, variant=variant, seed=s, steps=20, lr=1e-2) for s in range(2)]
+    training = Training(trials, bank)
+    before = {k: v.detach().clone() for k, v in training.model.named_parameters()}
+    training.run()
+    for key, value in training.model.named_parameters():
         moved = (value != before[key]).flatten(1).any(1)
         assert moved.all(), f"{key} does not move in trials {(~moved).nonzero().flatten().tolist()}"
 
 
-@pytest.mark.parametrize("name", algorithms.names())
-def test_same_seed_same_rows_other_seed_other_weights(name):
+@every_learner
+def test_what_it_learns_leads_with_the_trial_axis(name, variant):
+    trials = [make_trial(name, variant=variant, seed=s) for s in range(3)]
+    training = Training(trials, make_bank())
+    assert all(len(tensor) == 3 for tensor in training.moving().values())
+
+
+@every_learner
+def test_padding_rows_change_nothing(name, variant):
+    """A trial of 5 rows, padded to 6, whose padding is replaced by noise."""
+    bank, trials = make_bank(), [make_trial(name, variant=variant, batch_size=5)]
+    model, batch = build(trials, bank), batch_of(bank, trials)
+    assert batch.used[0, 0].tolist() == [1, 1, 1, 1, 1, 0]
+    noisy = batch.x.clone()
+    noisy[:, :, 5] = 7.0
+    y = batch.y.clone()
+    y[:, :, 5] = 0
+    other = Batch(noisy, y, batch.used, batch.step, batch.noise)
+    torch.testing.assert_close(model.loss(other), model.loss(batch), rtol=0, atol=0)
+
+
+@every_method
+def test_same_seed_same_rows_other_seed_other_weights(name, variant):
     bank = make_bank()
-    trial = make_trial(name)
+    trial = make_trial(name, variant=variant)
     assert values_of(train([trial], bank), trial.key) == values_of(train([trial], bank), trial.key)
-    if name in LEARNERS:
-        other = make_trial(name, seed=1)
+    if algorithms.get(name).learns:
+        other = make_trial(name, variant=variant, seed=1)
         a, b = build([trial], bank), build([other], bank)
         assert all(
             not torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)
         )
 
 
-@pytest.mark.parametrize("name", algorithms.names())
-def test_losses_are_per_trial_and_no_gradient_crosses(name):
-    bank, trials = make_bank(), [make_trial(name, seed=s) for s in range(3)]
+@every_method
+def test_losses_are_per_trial_and_no_gradient_crosses(name, variant):
+    bank, trials = make_bank(), [make_trial(name, variant=variant, seed=s) for s in range(3)]
     model = build(trials, bank)
-    losses = model.loss(batch_of(bank, trials, model))
+    losses = model.loss(batch_of(bank, trials))
     assert losses.shape == (3,) and torch.isfinite(losses).all()
     for parameter in model.parameters():
         (gradient,) = torch.autograd.grad(losses[1], parameter, retain_graph=True)
         assert gradient[1].any() and not gradient[0].any() and not gradient[2].any()
 
 
-@pytest.mark.parametrize("name", algorithms.names())
-def test_labels_stay_with_their_samples(name):
-    bank, trials = make_bank(), [make_trial(name)]
+@every_learner
+def test_labels_stay_with_their_samples(name, variant):
+    bank, trials = make_bank(), [make_trial(name, variant=variant)]
     model = build(trials, bank)
-    batch = batch_of(bank, trials, model)
-    order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
-    shuffled = Batch(batch.x[:, :, order], batch.y[:, :, order])
+    batch = batch_of(bank, trials)
+    # Even rows with even ones, as methods may split a batch.
+    order = torch.tensor([4, 3, 6, 1, 0, 7, 2, 5])
+    shuffled = with_rows(batch, batch.x[:, :, order], batch.y[:, :, order])
     torch.testing.assert_close(model.loss(shuffled), model.loss(batch))
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_pairing_matters_if_and_only_if_declared(name):
-    """Move one modality's rows within their class: instances come apart, labels do not."""
-    bank, trials = make_bank(), [make_trial(name)]
+@every_learner
+def test_pairing_matters_if_and_only_if_declared(name, variant):
+    """Move one modality's rows within their class: instances come apart, labels do not.
+
+    Even rows stay even, as methods may split a batch. One that draws noise may blend rows of two
+    modalities by position; that is no claim on which instances they show.
+    """
+    bank, trials = make_bank(), [make_trial(name, variant=variant, batch_size=32)]
     model = build(trials, bank)
-    batch = batch_of(bank, trials, model, rows=32)
+    batch = batch_of(bank, trials)
     # All modalities with the labels of the first, so that only the pairing can differ.
     y = batch.y[:, :1].expand(-1, 3, -1)
     x = torch.stack(
@@ -108,21 +129,29 @@ def test_pairing_matters_if_and_only_if_declared(name):
     )[None]
     order = torch.arange(32)
     for c in range(bank.classes):
-        own = (y[0, 0] == c).nonzero().flatten()
-        order[own] = own.roll(1)
+        for start in (0, 1):
+            own = (y[0, 0, start::2] == c).nonzero().flatten() * 2 + start
+            order[own] = own.roll(1)
     apart = x.clone()
     apart[:, 1] = x[:, 1, order]
     same = torch.allclose(
-        model.loss(Batch(apart, y)), model.loss(Batch(x, y)), rtol=1e-6, atol=1e-7
+        model.loss(with_rows(batch, apart, y)),
+        model.loss(with_rows(batch, x, y)),
+        rtol=1e-6,
+        atol=1e-7,
     )
-    assert same == (not model.aligned)
+    assert same == (not model.aligned) or (not model.aligned and batch.noise)
 
 
-@pytest.mark.parametrize("name", algorithms.names())
-def test_prediction_has_a_logit_for_every_class_and_hangs_on_no_other_row(name):
-    bank, trials = make_bank(), [make_trial(name), make_trial(name, seed=1)]
+@every_method
+def test_prediction_has_a_logit_for_every_class_and_hangs_on_no_other_row(name, variant):
+    bank, trials = (
+        make_bank(),
+        [make_trial(name, variant=variant), make_trial(name, variant=variant, seed=1)],
+    )
     model = build(trials, bank)
-    logits = predict(model, bank, MODALITIES[3], trials)
+    everything = np.arange(bank.values.shape[1])
+    logits = torch.stack(predict(model, bank, MODALITIES[3], trials, [everything] * 2))
     assert logits.shape == (2, bank.values.shape[1], bank.classes)
     with torch.no_grad():
         some = model.predict(bank.values[bank.blocks(MODALITIES[3], trials)][:, 10:20])

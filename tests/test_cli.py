@@ -55,6 +55,10 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
         ([*RUN, "-p", "algorithms", '["majority"]'], "one or more different learners"),
         (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
         (["paper", "--to", "docx"], "invalid choice"),
+        (["paper", "--road", "built-inn"], "no road 'built-inn'; did you mean 'built-in'"),
+        (["paper", "--render"], "`mglib paper --profile reference` computes them (hours)"),
+        (["compare", "20_weak_generalization"], "no committed rows of experiment"),
+        (["compare", "--profile", "lapto"], "did you mean 'laptop'"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_status_2(
@@ -62,6 +66,7 @@ def test_a_mistake_is_one_clear_line_and_status_2(
 ):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "rows"))
     monkeypatch.setenv("MGLIB_REPORT", str(tmp_path / "report"))
+    monkeypatch.setenv("MGLIB_RESULTS", str(tmp_path / "results"))
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("mglib: ") and error.count("\n") == 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_up import MODALITIES, make_bank, make_trial, values_of
+from made_up import MODALITIES, accuracies_of, make_bank, make_trial, values_of
 
 from mglib.errors import MglibError
-from mglib.trials.engine import build, measure, train
+from mglib.registry import algorithms
+from mglib.trials.engine import Training, build, train
+from mglib.trials.grid import make_trials
 from mglib.trials.sampling import BLOCK, minibatches
-from mglib.trials.trial import make_trials
 
 
 @pytest.fixture(autouse=True)
@@ -34,21 +35,14 @@ def test_a_trial_alone_and_in_a_stack_of_64_is_bit_identical(algorithm):
         assert values_of(alone, trials[index].key) == values_of(together, trials[index].key)
 
 
-def test_weights_alone_and_in_a_stack_are_bit_identical(monkeypatch):
-    kept = []
-    monkeypatch.setattr(
-        "mglib.trials.engine.measure",
-        lambda model, bank, trials: (
-            kept.append([p.detach().clone() for p in model.parameters()]),
-            measure(model, bank, trials),
-        )[1],
-    )
+def test_weights_alone_and_in_a_stack_are_bit_identical():
     bank = make_bank(width=512)
     trials = [make_trial(seed=s, steps=5, batch_size=32) for s in range(64)]
-    train(trials, bank)
-    train([trials[41]], bank)
-    together, alone = kept
-    assert all(torch.equal(a[41], b[0]) for a, b in zip(together, alone, strict=True))
+    together, alone = Training(trials, bank), Training([trials[41]], bank)
+    together.run()
+    alone.run()
+    pairs = zip(together.model.parameters(), alone.model.parameters(), strict=True)
+    assert all(torch.equal(a[41], b[0]) for a, b in pairs)
 
 
 @pytest.mark.parametrize(("lr", "status"), [(1e6, "ok"), (1e30, "diverged")])
@@ -65,26 +59,30 @@ def test_a_wild_learning_rate_harms_no_other_trial(lr, status):
     assert all((r["value"] is None) == (status == "diverged") for r in own)
 
 
-def test_aligned_batches_hold_the_same_instances_and_others_do_not():
+def draws(name, trials, steps, start=0):
     bank = make_bank()
-    trials = [make_trial(seed=s) for s in range(2)]
     pools = [bank.splits[t.split_seed]["train"] for t in trials]
-    aligned = next(iter(minibatches(trials, pools, 3, 8, 5, aligned=True)))
-    free = next(iter(minibatches(trials, pools, 3, 8, 5, aligned=False)))
+    return list(minibatches(algorithms.get(name), trials, pools, steps, start))
+
+
+def test_aligned_batches_hold_the_same_instances_and_others_do_not():
+    trials = [make_trial(seed=s) for s in range(2)]
+    aligned, free = (draws(name, trials, 5)[0].index for name in ("concat", "erm"))
     assert aligned.shape == free.shape == (2, 3, 8)
     assert (aligned == aligned[:, :1]).all()
     assert not (free == free[:, :1]).all()
-    assert set(free.flatten().tolist()) <= set(pools[0].tolist())
+    assert set(free.flatten().tolist()) <= set(make_bank().splits[0]["train"].tolist())
 
 
-def test_minibatches_can_start_anywhere():
-    bank = make_bank()
-    trials = [make_trial(steps=2 * BLOCK + 7)]
-    pools = [bank.splits[0]["train"]]
-    whole = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False))
-    rest = list(minibatches(trials, pools, 3, 8, 2 * BLOCK + 7, aligned=False, start=BLOCK + 50))
-    assert len(whole) == 2 * BLOCK + 7
-    assert all(torch.equal(a, b) for a, b in zip(whole[BLOCK + 50 :], rest, strict=True))
+@pytest.mark.parametrize("name", ["erm", "mixup"])
+def test_minibatches_can_start_anywhere(name):
+    trials = [make_trial(name, steps=2 * BLOCK + 7)]
+    whole = draws(name, trials, 2 * BLOCK + 7)
+    rest = draws(name, trials, 2 * BLOCK + 7, start=BLOCK + 50)
+    assert [d.step for d in whole] == list(range(1, 2 * BLOCK + 8))
+    for a, b in zip(whole[BLOCK + 50 :], rest, strict=True):
+        assert a.step == b.step and torch.equal(a.index, b.index)
+        assert all(torch.equal(a.noise[n], b.noise[n]) for n in a.noise)
 
 
 def test_binding_instances_are_neither_trained_on_nor_evaluated():
@@ -93,13 +91,11 @@ def test_binding_instances_are_neither_trained_on_nor_evaluated():
     poisoned.values[:, poisoned.splits[0]["binding"]] = float("nan")
     trial = make_trial()
     model = build([trial], bank)
-    index = torch.cat(
-        list(minibatches([trial], [bank.splits[0]["train"]], 3, 8, 50, aligned=False))
-    )
+    index = torch.cat([draw.index for draw in draws("erm", [trial], 50)])
     assert not set(index.flatten().tolist()) & set(bank.splits[0]["binding"].tolist())
-    rows = measure(model, bank, [trial])[0]
+    rows = accuracies_of(model, bank, trial)
     assert {r["split"] for r in rows} == {"train", "validation", "test"}
-    assert measure(model, poisoned, [trial])[0] == rows
+    assert accuracies_of(model, poisoned, trial) == rows
 
 
 def test_one_bad_prediction_spoils_only_the_rows_it_is_counted_in():
@@ -107,7 +103,7 @@ def test_one_bad_prediction_spoils_only_the_rows_it_is_counted_in():
     poisoned.values[MODALITIES.index("glyph"), poisoned.splits[0]["test"][0]] = float("nan")
     trial = make_trial()
     model = build([trial], bank)
-    sound, spoiled = (measure(model, features, [trial])[0] for features in (bank, poisoned))
+    sound, spoiled = (accuracies_of(model, features, trial) for features in (bank, poisoned))
     assert any((r["modality"], r["split"]) == ("glyph", "test") for r in sound)
     for before, after in zip(sound, spoiled, strict=True):
         if (before["modality"], before["split"]) == ("glyph", "test"):
@@ -121,7 +117,7 @@ def test_accuracy_equals_a_slow_count():
     model = build([trial], bank)
     rows = {
         (r["modality"], r["split"], r["metric"]): r["value"]
-        for r in measure(model, bank, [trial])[0]
+        for r in accuracies_of(model, bank, trial)
     }
     with torch.no_grad():
         for number, modality in enumerate(MODALITIES):

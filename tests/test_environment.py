@@ -43,6 +43,7 @@ CALLED = {
     "pypandoc-binary": "pypandoc",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
+    "umap-learn": "umap",
 }
 
 

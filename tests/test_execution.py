@@ -54,6 +54,9 @@ def test_papermill_runs_with_parameters_and_keeps_the_copy(notebook, tmp_path):
     executed = run_notebook(notebook, {"profile": "laptop"})
     assert executed == tmp_path / "report" / "laptop" / "notebooks" / "count.ipynb"
     assert "answer 10" in printed(executed)
+    record = json.loads(executed.with_name("count.ipynb.json").read_text())
+    assert record["notebook"] == "count" and record["parameters"]["profile"] == "laptop"
+    assert record["wall_seconds"] > 0 and "commit" in record
     other = run_notebook(notebook, {"count": 5})
     assert other.parent.parent.name.startswith("quick-"), "another question, another folder"
     assert "answer 2" in printed(other)

@@ -9,9 +9,11 @@ import pytest
 from mglib.analysis.held_out import (
     SUPERVISED,
     accuracy_table,
+    difference_table,
     held_out_intervals,
     held_out_values,
     method_interval,
+    method_name,
     paired_difference,
     percent,
     recall_table,
@@ -35,10 +37,13 @@ def chosen():
                 ("erm", "art", 0.9),
                 ("majority", "glyph+speech", 0.2),
             ]:
-                for modality in ("art", "glyph"):
+                for modality in ("art", "glyph", "speech"):
                     for split in ("validation", "test"):
                         rows.append(
                             {
+                                "dataset": "d",
+                                "perceptor": "p",
+                                "variant": "corrected",
                                 "algorithm": algorithm,
                                 "train": train,
                                 "modality": modality,
@@ -74,9 +79,10 @@ def test_intervals_and_differences_are_those_of_the_splits():
     assert verdict(gap) == "higher"
 
 
-def test_the_table_has_a_mean_row_and_a_paired_column():
+@pytest.fixture
+def two_methods():
     random = np.random.RandomState(0)
-    values = pd.DataFrame(
+    return pd.DataFrame(
         [
             {"modality": m, "method": method, "split_seed": s, "value": random.rand()}
             for m in MODALITIES
@@ -84,15 +90,35 @@ def test_the_table_has_a_mean_row_and_a_paired_column():
             for s in range(4)
         ]
     )
-    intervals = held_out_intervals(values, MODALITIES, ["A", "B"], 0.2)
-    assert accuracy_table(values, intervals, 0.2).columns.tolist() == ["Held out", "A", "B"]
-    table = accuracy_table(values, intervals, 0.2, compare=("B", "A"))
-    assert table.columns.tolist() == ["Held out", "A", "B", "B − A"]
-    assert table["Held out"].tolist() == ["art", "glyph", "mean"]
-    overall = values.groupby(["method", "split_seed"])["value"].mean()
-    assert table.iloc[2]["B"] == percent(resampled_interval(overall["B"].tolist(), 0.2))
-    gap = resampled_interval((overall["B"] - overall["A"]).tolist(), 0.2)
-    assert table.iloc[2]["B − A"] == percent(gap, signed=True)
+
+
+def test_the_table_has_a_line_per_method_and_a_column_for_the_mean(two_methods):
+    intervals = held_out_intervals(two_methods, MODALITIES, ["A", "B"], 0.2)
+    table = accuracy_table(two_methods, intervals, 0.2)
+    assert table.columns.tolist() == ["Method", "art", "glyph", "mean"]
+    assert table["Method"].tolist() == ["A", "B"]
+    overall = two_methods.groupby(["method", "split_seed"])["value"].mean()
+    assert table.iloc[1]["mean"] == percent(resampled_interval(overall["B"].tolist(), 0.2))
+    own = two_methods.query("method == 'A' and modality == 'glyph'")["value"].tolist()
+    assert table.iloc[0]["glyph"] == percent(resampled_interval(own, 0.2))
+
+
+def test_differences_are_paired_and_said_in_words(two_methods):
+    far = two_methods.query("method == 'A'").assign(method="C", value=lambda t: t["value"] + 1)
+    values = pd.concat([two_methods, far])
+    table = difference_table(values, "A", ["B", "C"], ["C"], 0.2).set_index("Learner")
+    assert table.columns.tolist() == ["Minus A", "Against A", "Against c"]
+    assert table.loc["A", "Minus A"] == "–" and table.loc["A", "Against c"] == "lower"
+    assert table.loc["C", "Minus A"].startswith("+100.0")
+    assert table.loc["C", "Against A"] == "higher" and table.loc["C", "Against c"] == "a tie"
+    gap = paired_difference(values, None, "B", "A", 0.2)
+    assert table.loc["B", "Minus A"] == percent(gap, signed=True)
+
+
+@pytest.mark.parametrize("variant", ["corrected", "as_published"])
+def test_a_variant_is_named_unless_it_is_the_first(variant):
+    name = method_name("mixup", variant)
+    assert name == {"corrected": "Mixup", "as_published": "Mixup (as published)"}[variant]
 
 
 def test_a_diverged_seed_does_not_flatter_its_method():

@@ -24,6 +24,19 @@ def test_random_draw_of_erm():
     assert values["batch_size"] == 39
 
 
+def test_random_draw_of_irm():
+    values = draw_hparams(algorithms.get("irm").search, 2, 1)
+    assert values["irm_lambda"] == pytest.approx(0.5404833338507985, rel=1e-12)
+    assert values["lr"] == pytest.approx(2.692684204277505e-04, rel=1e-12)
+    assert values["weight_decay"] == pytest.approx(3.539788355410888e-06, rel=1e-12)
+    assert values["batch_size"] == 18 and values["irm_penalty_anneal_iters"] == 1
+
+
+def test_equal_names_agree_across_algorithms():
+    drawn = [draw_hparams(algorithms.get(name).search, 3, 1) for name in ("erm", "irm", "mixup")]
+    assert len({(one["lr"], one["weight_decay"], one["batch_size"]) for one in drawn}) == 1
+
+
 def test_draw_zero_is_the_defaults_and_fixed_values_replace():
     search = algorithms.get("erm").search
     assert draw_hparams(search, 0, 5) == {"lr": 5e-5, "weight_decay": 0.0, "batch_size": 32}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mglib.errors import MglibError
@@ -66,6 +67,18 @@ def test_provenance_is_that_of_the_rows_not_of_this_run():
         f"`{'a' * 12}`", f"`{'c' * 12}` with uncommitted changes"}  # fmt: skip
     assert found["Packages"] == "torch 1.0" and "Python 3.9.0" in found["System"]
     assert found["Training"] == "3.0 minutes in 2 stacks"
+
+
+def test_rows_are_written_once_in_one_order_with_a_record():
+    write_part(NOTEBOOK, [{"experiment": NOTEBOOK, "key": "b", "value": 0.5}], {})
+    write_part(NOTEBOOK, [{"experiment": NOTEBOOK, "key": "a", "value": 0.25}], {})
+    a, b = (read_rows(NOTEBOOK, {key}) for key in "ab")
+    path = output().rows(a, b, a)
+    first = path.read_bytes()
+    assert sorted(pq.read_table(path)["key"].to_pylist()) == ["a", "b"]
+    assert output().rows(b, a).read_bytes() == first
+    record = json.loads(path.with_name(f"{NOTEBOOK}.parquet.json").read_text())
+    assert record["notebook"] == NOTEBOOK and path.parent.name == "rows"
 
 
 def test_a_false_claim_fails_the_paper(own_folders):

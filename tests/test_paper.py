@@ -36,21 +36,22 @@ def test_paper_is_assembled_from_what_notebooks_wrote(tmp_path):
 
 
 def test_missing_material_names_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
-    report = tmp_path / "report" / "laptop"
+    report = tmp_path / "report" / "reference"
     write_project(tmp_path / "root", report)
     monkeypatch.setenv("MGLIB_REPORT", str(report.parent))
     monkeypatch.setattr(paper, "build_paper", partial(build_paper, root=tmp_path / "root"))
-    assert paper.main(["--profile", "laptpo"]) == 2
+    monkeypatch.setenv("MGLIB_RESULTS", str(tmp_path / "results"))
+    assert paper.main(["--profile", "referense"]) == 2
     line = capsys.readouterr().err
-    assert "no results of profile 'laptpo'; did you mean 'laptop'?" in line
-    assert "`mglib paper --profile laptpo` makes them" in line
-    assert paper.main(["--to", "html"]) == 0
+    assert "no results of profile 'referense'; did you mean 'reference'?" in line
+    assert "`mglib run NOTEBOOK --profile referense` makes them" in line
+    assert paper.main(["--to", "html", "--road", "built-in"]) == 0
     assert capsys.readouterr().out == f"{report.parent / 'paper.html'}\n"
     (report / "figures/one.svg").unlink()
     assert paper.main(["--to", "html"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: paper.qmd:31: no figure file 'figures/one.svg'")
-    assert line.count("\n") == 1 and "`mglib run NOTEBOOK --profile laptop` writes" in line
+    assert line.count("\n") == 1 and "`mglib run NOTEBOOK --profile reference` writes" in line
     (report / "numbers/a.json").unlink()
     assert paper.main(["--to", "pdf"]) == 2
     assert "no variable 'weak.erm'" in capsys.readouterr().err
@@ -73,4 +74,4 @@ def test_numbers_are_strings_of_one_owner(second, complaint, tmp_path):
     (tmp_path / "one.json").write_text('{"a": {"b": "1"}}')
     (tmp_path / "two.json").write_text(second)
     with pytest.raises(MglibError, match=re.escape(complaint)):
-        variables(tmp_path)
+        variables(sorted(tmp_path.glob("*.json")))

@@ -103,7 +103,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         element = (tag, {key: value or "" for key, value in attrs}, [])
         self.elements.append(element)
-        if tag not in ("img", "meta", "link", "hr", "br"):
+        if tag not in ("img", "meta", "link", "hr", "br", "col"):
             self._open.append(element)
 
     def handle_startendtag(self, tag, attrs):

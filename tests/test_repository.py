@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,8 +14,9 @@ from test_render import Page
 
 from mglib.paths import ROOT
 from mglib.report import lint
-from mglib.report.execution import find_notebook, run_notebook
-from mglib.report.paper import build_paper, variables
+from mglib.report.compare import compare, write
+from mglib.report.execution import find_notebook, notebooks, run_notebook
+from mglib.report.paper import build_paper, material_files, variables
 
 NOTEBOOK = "20_weak_generalization"
 TEXT = (ROOT / "paper.qmd").read_text(encoding="utf-8")
@@ -31,17 +33,19 @@ def flat(tree, prefix=""):
 
 @pytest.fixture(scope="module")
 def material(emoji_concepts, tmp_path_factory):
-    """What the notebook writes for the paper at its default parameters, run without Jupyter."""
+    """What the notebooks write for the paper at their default parameters, run without Jupyter."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MGLIB_ROWS", str(tmp_path_factory.mktemp("rows")))
         patch.setenv("MGLIB_REPORT", str(folder))
         patch.setenv("MPLBACKEND", "agg")
-        run_notebook(find_notebook(NOTEBOOK), {}, plain=True)
-    (numbers,) = folder.glob(f"**/numbers/{NOTEBOOK}.json")
-    found = numbers.parent.parent
+        for name in notebooks():
+            run_notebook(find_notebook(name), {}, plain=True)
+        write(compare([], "quick"), "quick")
+    found = folder / "quick"
+    shutil.copytree(folder / "reference", found, dirs_exist_ok=True)
     # The quick profile is too small to bear the paper's claims on every processor.
-    for claims in found.glob(f"claims/{NOTEBOOK}.json"):
+    for claims in material_files(ROOT, found, "claims", "*.json"):
         claims.write_text(json.dumps(dict.fromkeys(json.loads(claims.read_text()), True)))
     return found
 
@@ -52,13 +56,17 @@ def made(material, tmp_path_factory):
     return build_paper(report=tmp_path_factory.mktemp("paper"), material=material)
 
 
+def numbers_of(material):
+    return variables(material_files(ROOT, material, "numbers", "*.json"))
+
+
 def test_the_paper_has_no_number_typed_by_hand():
     lint.check(ROOT / "paper.qmd")
 
 
 def test_the_notebook_writes_all_that_the_paper_uses(material):
     used = set(re.findall(r"\{\{<\s*var\s+(\S+)\s*>\}\}", TEXT))
-    assert len(used) > 20 and used <= flat(variables(material / "numbers"))
+    assert len(used) > 20 and used <= flat(numbers_of(material))
     files = set(re.findall(r"\{\{<\s*include\s+(\S+)\s*>\}\}|!\[[^]]*\]\((\S+)\)", TEXT))
     files = {name for pair in files for name in pair if name}
     assert {Path(name).parent.name for name in files} == {"figures", "tables"}
@@ -123,7 +131,9 @@ def test_local_targets_are_seen():
     assert local_targets(text) == {"a.md", "c/d e.svg", "f.md", "g.png"}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "data/README.md", "results/README.md"]
+)
 def test_local_links_and_images_are_files_of_the_repository(name):
     page, files = ROOT / name, tracked()
     assert name in files

@@ -20,9 +20,10 @@ from made_up import make_bank, make_trial
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.rows import read_rows
-from mglib.trials import run
-from mglib.trials.engine import train
-from mglib.trials.run import choose_device, cut, in_shard, run_trials
+from mglib.trials import chunks, run
+from mglib.trials.chunks import cut, in_shard
+from mglib.trials.engine import Training
+from mglib.trials.run import choose_device, run_trials
 
 EXPERIMENT = "20_weak_generalization"
 
@@ -53,14 +54,14 @@ def made_up_run(emoji_concepts, tmp_path, monkeypatch):
     bank = make_bank()
     monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
     trained = []
-    monkeypatch.setattr(
-        run,
-        "train",
-        lambda trials, bank, tick: (
-            trained.extend(t.key for t in trials),
-            train(trials, bank, tick),
-        )[1],
-    )
+    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+
+    class Noted(Training):
+        def run(self, *calls):
+            trained.extend(t.key for t in self.trials)
+            super().run(*calls)
+
+    monkeypatch.setattr(run, "Training", Noted)
 
     def start(trials, **options):
         trained.clear()
@@ -97,7 +98,7 @@ def test_an_interrupted_run_keeps_finished_chunks(made_up_run, tmp_path, monkeyp
         finished.update(t.key for t in chunk.trials)
 
     with monkeypatch.context() as patch:
-        patch.setitem(run.STACK, "cpu", 4)
+        patch.setattr(chunks, "CPU_MOST", 4)
         patch.setattr(run, "train_chunk", stop_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             made_up_run(trials)
@@ -129,7 +130,8 @@ def test_a_device_that_does_not_exist_is_refused():
         choose_device("gpu")
 
 
-def test_stacks_never_mix_shapes():
+def test_stacks_never_mix_shapes(monkeypatch):
+    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
     trials = [
         make_trial("erm"),
         make_trial("concat"),
@@ -137,9 +139,9 @@ def test_stacks_never_mix_shapes():
         make_trial("erm", batch_size=16),
         make_trial("erm", seed=1),
     ]
-    chunks = cut(trials, 8, 1)
-    assert sorted(len(c) for c in chunks) == [1, 1, 1, 2]
-    assert all(len({t.stack for t in c}) == 1 for c in chunks)
+    found = cut(trials, "cpu", 1)
+    assert sorted(len(c) for c in found) == [1, 1, 1, 2]
+    assert all(len({t.stack for t in c}) == 1 for c in found)
 
 
 def run_real(trials, workers):
@@ -238,6 +240,60 @@ def command(emoji_concepts, tmp_path, monkeypatch):
         for process in processes_of(started.pid):
             os.kill(process, signal.SIGKILL)
         started.communicate()
+
+
+SAVING = """
+import sys
+from mglib.trials import make_trials, run_trials, saved
+saved.SECONDS = 0.2
+modalities = ("art", "glyph", "speech", "text")
+asked = dict(dataset="emoji_concepts", perceptor="bound", train=[modalities[:3]],
+             evaluate=modalities, seeds=[0, 1], split_seeds=[0], steps=260, every=90)
+trials = make_trials(algorithm="erm", **asked)
+trials += make_trials(algorithm="mixup", variant="as_published", **asked)
+run_trials("killed", "test", trials, profile="quick", device="cpu", workers=1)
+"""
+
+
+def run_saving(folder):
+    environment = {**os.environ, "MGLIB_ROWS": str(folder), "MGLIB_PROGRESS": "off"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SAVING], cwd=paths.ROOT, env=environment, start_new_session=True
+    )
+
+
+def test_a_run_killed_again_and_again_ends_with_the_rows_of_an_undisturbed_one(
+    emoji_concepts, tmp_path, monkeypatch
+):
+    """kill -9 whenever a new state was saved: each start goes on, the end is the same."""
+    assert run_saving(tmp_path / "undisturbed").wait(120) == 0
+    disturbed = tmp_path / "killed"
+    steps = []
+    for _ in range(4):
+        started = run_saving(disturbed)
+        seen = set(disturbed.glob("*/*.state.safetensors"))
+
+        def saved_anew(started=started, seen=seen):
+            return started.poll() is not None or (
+                set(disturbed.glob("*/*.state.safetensors")) - seen
+            )
+
+        wait_for(saved_anew)
+        assert started.poll() is None, "it ended before it could be killed"
+        os.kill(started.pid, signal.SIGKILL)
+        started.wait()
+        for head in disturbed.glob("*/*.state.json"):
+            steps.append(json.loads(head.read_text())["step"])
+    assert len(steps) >= 4 and len(set(steps)) > 1, "each start goes on where the last one was"
+    assert run_saving(disturbed).wait(120) == 0
+    found = {}
+    for folder in ("undisturbed", "killed"):
+        monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / folder))
+        found[folder] = in_order(read_rows("killed"))
+    assert found["killed"].equals(found["undisturbed"])
+    assert not list(disturbed.glob("*/*.state.*")), "what is finished needs no state"
+    records = [json.loads(p.read_text()) for p in (disturbed / "killed").glob("*.json")]
+    assert any(record["resumed_at"] > 0 for record in records)
 
 
 def kept_keys(folder):

@@ -1,12 +1,13 @@
-"""The corrected interval against its closed form and by simulation."""
+"""The corrected interval against its closed form and by simulation; the published errors."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from mglib.analysis.statistics import resampled_interval
+from mglib.analysis.statistics import published_table, resampled_interval, standard_error
 from mglib.errors import MglibError
 
 
@@ -51,3 +52,32 @@ def test_sign_is_zero_for_a_tie():
 def test_too_little_to_go_on_is_refused(values, share):
     with pytest.raises(MglibError):
         resampled_interval(values, share)
+
+
+def test_the_published_error_is_a_standard_error_with_the_population_deviation():
+    values = [0.41, 0.44, 0.47]
+    by_hand = ((0.03**2 + 0 + 0.03**2) / 3 / 3) ** 0.5
+    assert standard_error(values) == pytest.approx(by_hand)
+    assert standard_error(values) == pytest.approx(stats.sem(values, ddof=1) * (2 / 3) ** 0.5)
+    assert standard_error([0.3]) == 0
+    for wrong in ([], [0.1, float("nan")]):
+        with pytest.raises(MglibError, match="standard error"):
+            standard_error(wrong)
+
+
+def test_the_published_table_has_means_errors_an_average_and_dashes():
+    cells = {("ERM", "art"): [0.41, 0.44, 0.47], ("ERM", "text"): [0.2, 0.2], ("IRM", "art"): [0.5]}
+    values = pd.DataFrame(
+        [
+            {"method": method, "modality": modality, "value": value}
+            for (method, modality), trials in cells.items()
+            for value in trials
+        ]
+    )
+    table = published_table(values, ["art", "text"], ["IRM", "ERM", "EQRM"])
+    assert table.columns.tolist() == ["Method", "art", "text", "Avg"]
+    assert table.values.tolist() == [
+        ["IRM", "50.0\xa0±\xa00.0", "–", "–"],
+        ["ERM", "44.0\xa0±\xa01.4", "20.0\xa0±\xa00.0", "32.0"],
+        ["EQRM", "–", "–", "–"],
+    ]

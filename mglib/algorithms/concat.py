@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from mglib.registry import algorithms
-from mglib.trials.algorithm import COMMON_SEARCH, Algorithm, Batch, Task, mean_cross_entropy
+from mglib.trials.algorithm import COMMON_SEARCH, Algorithm, Batch, Task, cross_entropies
 from mglib.trials.hyperparameters import Hyperparameter, log10_uniform
 from mglib.trials.networks import StackedLinear, Streams, featurizer
 
@@ -39,10 +39,8 @@ class Concat(Algorithm):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy averaged over the B instances, [T]."""
-        trials, modalities, rows, width = batch.x.shape
-        z = self.featurizer(batch.x.flatten(1, 2)).view(trials, modalities, rows, width)
-        logits = self.classifier(z.transpose(1, 2).flatten(2))
-        return mean_cross_entropy(logits, batch.y[:, 0])
+        z = self.featurizer(batch.x).transpose(1, 2).flatten(2)
+        return batch.mean(cross_entropies(self.classifier(z), batch.y[:, 0]).unsqueeze(1))
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, N, C] of one modality [T, N, D], copied into the slot of each training one."""

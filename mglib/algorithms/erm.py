@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from mglib.registry import algorithms
-from mglib.trials.algorithm import Algorithm, Batch, Task, mean_cross_entropy
+from mglib.trials.algorithm import Algorithm, Batch, Task, cross_entropies
 from mglib.trials.networks import StackedLinear, Streams, featurizer
 
 
@@ -29,8 +29,8 @@ class ERM(Algorithm):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy averaged over the rows of every modality, [T]."""
-        return mean_cross_entropy(self.predict(batch.x.flatten(1, 2)), batch.y.flatten(1))
+        return batch.mean(cross_entropies(self.predict(batch.x), batch.y))
 
     def predict(self, x: Tensor) -> Tensor:
-        """Logits [T, N, C] of features [T, N, D]."""
+        """Logits [T, ..., C] of features [T, ..., D]."""
         return self.classifier(self.featurizer(x))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from mglib.registry import algorithms
-from mglib.trials.algorithm import Algorithm, Batch, Task, mean_cross_entropy
+from mglib.trials.algorithm import Algorithm, Batch, Task, cross_entropies
 from mglib.trials.hyperparameters import Hyperparameter
 from mglib.trials.networks import Streams
 
@@ -29,7 +29,8 @@ class Majority(Algorithm):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the training prior on the batch, [T]."""
-        return mean_cross_entropy(self.predict(batch.x.flatten(1, 2)), batch.y.flatten(1))
+        logits = self.log_prior.unsqueeze(1).expand(*batch.y.shape, -1)
+        return batch.mean(cross_entropies(logits, batch.y))
 
     def predict(self, x: Tensor) -> Tensor:
         """The logarithm of the class counts for every row, [T, N, C]."""

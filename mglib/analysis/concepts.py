@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mglib.data.splits import split_indices
+from mglib.errors import unknown
 from mglib.features import load_features, unpack_strings
+from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
 
 if TYPE_CHECKING:
@@ -25,17 +28,25 @@ class Sample:
     sample_rate: int | None
 
 
-def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
-    """Instances of `count` different classes, drawn at random; the first take of a sound."""
+def find_concept(dataset: str, concept: str) -> int:
+    """The instance of a name in the dataset's anchor text, whatever its case.
+
+    Raises MglibError with the nearest names if there is none.
+    """
+    names = unpack_strings(load_features(dataset, "raw", datasets.get(dataset).anchor).values)
+    found = {name.casefold(): place for place, name in enumerate(names)}
+    if concept.casefold() not in found:
+        raise unknown(f"concept of {dataset}", concept, names)
+    return found[concept.casefold()]
+
+
+def samples_at(dataset: str, instances: Sequence[int]) -> list[Sample]:
+    """Some instances in every core modality; the first take of a sound."""
     data = datasets.get(dataset)
     raw = {modality: load_features(dataset, "raw", modality) for modality in data.core}
     first = raw[data.core[0]]
-    labels = first.targets["class"]
-    random = np.random.RandomState(seed)
-    classes = random.permutation(np.unique(labels))[:count]
     samples = []
-    for category in sorted(classes):
-        instance = random.choice(np.flatnonzero(labels == category))
+    for instance in instances:
         values: dict[str, np.ndarray | str] = {}
         for modality, features in raw.items():
             own = features.values[instance]
@@ -44,11 +55,45 @@ def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
             values[modality] = (
                 unpack_strings(own[None])[0] if data.kinds[modality] == "text" else own
             )
-        name = first.card["class_names"]["class"][category]
+        name = first.card["class_names"]["class"][first.targets["class"][instance]]
         samples.append(
             Sample(values, {m: data.kinds[m] for m in data.core}, name, data.sample_rate)
         )
     return samples
+
+
+def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
+    """Instances of `count` different classes, drawn at random; the first take of a sound."""
+    labels = load_features(dataset, "raw", datasets.get(dataset).anchor).targets["class"]
+    random = np.random.RandomState(seed)
+    classes = random.permutation(np.unique(labels))[:count]
+    return samples_at(
+        dataset, [int(random.choice(np.flatnonzero(labels == c))) for c in sorted(classes)]
+    )
+
+
+def takes_of(dataset: str, instance: int) -> dict[str, list[np.ndarray]]:
+    """Every take [samples] of every sound of one instance, cut to its length; by modality."""
+    data = datasets.get(dataset)
+    found = {}
+    for modality in (m for m in data.core if data.kinds[m] == "audio"):
+        features = load_features(dataset, "raw", modality)
+        takes = features.values[instance]
+        lengths = (
+            features.lengths[instance] if features.lengths is not None else [None] * len(takes)
+        )
+        found[modality] = [take[:length] for take, length in zip(takes, lengths, strict=True)]
+    return found
+
+
+def texts_of(dataset: str, instance: int) -> dict[str, str]:
+    """What is written of one instance, in every text modality; those not prepared yet are."""
+    data = datasets.get(dataset)
+    texts = [modality for modality, kind in data.kinds.items() if kind == "text"]
+    prepare(dataset, ("raw",), modalities=texts)
+    return {
+        m: unpack_strings(load_features(dataset, "raw", m).values[instance][None])[0] for m in texts
+    }
 
 
 def split_sizes(dataset: str, splits: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 from mglib.analysis.statistics import Interval, resampled_interval
 from mglib.errors import MglibError
 from mglib.registry import algorithms
+from mglib.trials.selection import held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +19,22 @@ SUPERVISED = "Supervised on it"
 PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
+def method_name(algorithm: str, variant: str) -> str:
+    """What tables call a method: its title, with the variant unless it is the first."""
+    method = algorithms.get(algorithm)
+    plain = variant == method.variants[0]
+    return str(method.title) if plain else f"{method.title} ({variant.replace('_', ' ')})"
+
+
 def held_out_values(
     chosen: pd.DataFrame, supervised: str, metric: str = "accuracy"
 ) -> pd.DataFrame:
     """Test scores of selected rows on modalities outside their training set, averaged over seeds.
 
-    Columns modality, method, split_seed, value. The algorithm `supervised`, trained on one modality
-    alone, is scored on that modality and named as the upper bound. Raises MglibError for a run of
-    which no checkpoint is finite: a mean without it would flatter its method.
+    Columns modality, method, split_seed, value, of runs that leave out exactly one modality. The
+    algorithm `supervised`, trained on one modality alone, is scored on that modality and named as
+    the upper bound. Raises MglibError for a run of which no checkpoint is finite: a mean without
+    it would flatter its method.
     """
     import pandas as pd
 
@@ -33,8 +42,12 @@ def held_out_values(
     sets = rows["train"].str.split("+")
     unseen = np.array([m not in own for m, own in zip(rows["modality"], sets, strict=True)], bool)
     alone = rows["train"] == rows["modality"]
-    several = sets.str.len() > 1
-    names = rows["algorithm"].map(lambda name: algorithms.get(name).title)
+    several = held_out(rows).str.len() == 1
+    names = pd.Series(
+        [method_name(*pair) for pair in zip(rows["algorithm"], rows["variant"], strict=True)],
+        index=rows.index,
+        dtype=object,
+    )
     kept = pd.concat(
         [
             rows[several & unseen].assign(method=names[several & unseen]),
@@ -127,30 +140,46 @@ def percent(interval: Interval | float | None, signed: bool = False) -> str:
 
 
 def accuracy_table(
-    values: pd.DataFrame,
-    intervals: pd.DataFrame,
-    test_share: float,
-    compare: tuple[str, str] | None = None,
+    values: pd.DataFrame, intervals: pd.DataFrame, test_share: float
 ) -> pd.DataFrame:
-    """Accuracy [%] of every method per held-out modality and on average.
+    """Accuracy [%] of every method, a line each, on each held-out modality and on their average.
 
-    Every cell is a mean with half its interval over splits; with `compare` a last column holds the
-    first of the two methods minus the second, paired by split.
+    Every cell is a mean with half its interval over splits.
     """
     import pandas as pd
 
     modalities = list(dict.fromkeys(intervals["modality"]))
-    methods = list(dict.fromkeys(intervals["method"]))
-    rows = []
-    for modality in [*modalities, None]:
-        row = {"Held out": modality or "mean"}
-        for method in methods:
-            row[method] = percent(method_interval(values, modality, method, test_share))
-        if compare:
-            gap = paired_difference(values, modality, *compare, test_share)
-            row[f"{compare[0]} − {compare[1]}"] = percent(gap, signed=True)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    lines = []
+    for method in dict.fromkeys(intervals["method"]):
+        line = {"Method": method}
+        for modality in [*modalities, None]:
+            cell = percent(method_interval(values, modality, method, test_share))
+            line[modality or "mean"] = cell
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def difference_table(
+    values: pd.DataFrame, first: str, rivals: Sequence[str], bounds: Sequence[str], share: float
+) -> pd.DataFrame:
+    """A line for each learner: its mean minus that of `first` [points], and verdicts in words.
+
+    Differences are paired by split and averaged over held-out modalities; `share` of the instances
+    is tested. `bounds` are further methods that each learner is compared with.
+    """
+    import pandas as pd
+
+    lines = []
+    for name in (first, *rivals):
+        line = {"Learner": name, f"Minus {first}": "–", f"Against {first}": "–"}
+        if name != first:
+            gap = paired_difference(values, None, name, first, share)
+            line |= {f"Minus {first}": percent(gap, signed=True), f"Against {first}": verdict(gap)}
+        for bound in bounds:
+            gap = paired_difference(values, None, name, bound, share)
+            line[f"Against {bound[0].lower()}{bound[1:]}"] = verdict(gap)
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
@@ -172,7 +201,8 @@ def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
         own = named[(named["modality"] == query) & (named["gallery"] == gallery)]
         row = {"Query": query, "Gallery": gallery, "Chance": percent(float(own["chance"].mean()))}
         for perceptor in ("frozen", "bound"):
-            found = own[own["perceptor"] == perceptor].sort_values("split_seed")["value"].tolist()
+            known = own[own["perceptor"] == perceptor].dropna(subset="value")
+            found = known.sort_values("split_seed")["value"].tolist()
             row[perceptor.capitalize()] = (
                 percent(resampled_interval(found, test_share)) if found else "–"
             )

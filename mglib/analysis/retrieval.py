@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mglib.analysis.measured import Answer, measured
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
-from mglib.features import data_identity, load_features
-from mglib.provenance import Record, digest
+from mglib.features import load_features
 from mglib.registry import datasets
-from mglib.rows import read_rows, write_part
 
+VERSION = 1
 TIE = 1e-12  # equal rows may differ by a few roundings when multiplied in blocks
 
 
@@ -61,39 +60,35 @@ def retrieval_rows(
     """Rows of recall@k on the test pairs, for the spaces before (frozen) and after binding (bound).
 
     Query is the column `modality`, the gallery stands in `hparams`. Pairs whose frozen features
-    have different widths have no cosine and no row. What has a row is not computed again.
+    have different widths have no cosine: their row is null, with the status "undefined".
     """
-    record = Record()
-    asked: dict[str, dict[str, Any]] = {}
-    for split_seed in split_seeds:
-        for perceptor in ("frozen", "bound"):
-            for query, gallery in _pairs(dataset):
-                question = {
-                    "task": "retrieval",
-                    "dataset": dataset,
-                    "perceptor": perceptor,
-                    "split_seed": split_seed,
-                    "modality": query,
-                    "split": "test",
-                    "metric": f"recall_at_{k}",
-                    "hparams": json.dumps({"gallery": gallery, "k": k}, sort_keys=True),
-                }
-                key = digest({"question": question, "data": data_identity(dataset, perceptor)})
-                asked[key] = {**question, "key": key}
-    present = set(pc.unique(read_rows(experiment, asked, profile)["key"]).to_pylist())
-    rows = []
-    for row in (row for key, row in asked.items() if key not in present):
-        named = json.loads(row["hparams"])
+
+    def answer(question: dict[str, Any]) -> Answer:
+        gallery = json.loads(question["hparams"])["gallery"]
         queries, pool = (
-            load_features(dataset, row["perceptor"], modality, row["split_seed"])
-            for modality in (row["modality"], named["gallery"])
+            load_features(dataset, question["perceptor"], modality, question["split_seed"])
+            for modality in (question["modality"], gallery)
         )
+        test = split_indices(queries.groups, question["split_seed"])["test"]
+        value = None
         if queries.values.shape == pool.values.shape:
-            test = split_indices(queries.groups, row["split_seed"])["test"]
             value = recall_at_k(queries.values[test], pool.values[test], k)
-            rows.append({**row, "value": value, "n": len(test), "status": "ok"})
-    if rows:
-        common = {"experiment": experiment, "profile": profile}
-        keys = [row["key"] for row in rows]
-        write_part(experiment, [{**common, **row} for row in rows], record.finish(keys=keys))
-    return read_rows(experiment, asked, profile)
+        return [{"metric": f"recall_at_{k}", "value": value, "n": len(test)}]
+
+    questions = [
+        {
+            "task": "retrieval",
+            "dataset": dataset,
+            "perceptor": perceptor,
+            "split_seed": split_seed,
+            "modality": query,
+            "split": "test",
+            "hparams": {"gallery": gallery, "k": k},
+        }
+        for split_seed in split_seeds
+        for perceptor in ("frozen", "bound")
+        for query, gallery in _pairs(dataset)
+    ]
+    return measured(
+        experiment, questions, answer, version=VERSION, profile=profile, label="retrieval"
+    )

@@ -15,6 +15,18 @@ def splitting() -> dict[str, Any]:
     return {"version": SPLIT_VERSION, "fractions": [[*part] for part in FRACTIONS.items()]}
 
 
+def published_split(instances: int, seed: int, holdout: float = 0.2) -> dict[str, np.ndarray]:
+    """DomainBed's and ModalBed's split of one modality: a share `holdout` is "out", the rest "in".
+
+    `seed` is seed_hash(trial_seed, index of the modality): every modality is shuffled by itself, so
+    an instance that is tested in one is trained on in another. For `as_published` protocols alone.
+    """
+    order = np.arange(instances)
+    np.random.RandomState(seed).shuffle(order)
+    edge = int(instances * holdout)
+    return {"out": order[:edge], "in": order[edge:]}
+
+
 def split_indices(groups: np.ndarray, split_seed: int) -> dict[str, np.ndarray]:
     """Sorted instance indices of the four parts, disjoint by group and covering all instances.
 

@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 
 # The two bounds look the same in every figure; the methods between them take these in turn.
 BOUNDS = {"Majority class": (FAINT, "|"), "Supervised on it": (PALETTE["green"], "D")}
-METHODS = [
-    (PALETTE["blue"], "o"),
-    (PALETTE["orange"], "s"),
-    (PALETTE["purple"], "^"),
-    (PALETTE["sky"], "v"),
-    (PALETTE["yellow"], "P"),
-]
+COLOURS = [PALETTE[name] for name in ("blue", "orange", "purple", "sky", "yellow")]
+# As many again as there are colours and one more: the pairs repeat only after thirty methods.
+MARKS = ["o", "s", "^", "v", "P", "X"]
 
 
 def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
@@ -32,16 +28,19 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
 
     modalities = list(dict.fromkeys(intervals["modality"]))
     methods = list(dict.fromkeys(intervals["method"]))
-    between = cycle(METHODS)
+    between = zip(cycle(COLOURS), cycle(MARKS), strict=False)
     look = {m: BOUNDS.get(m) or next(between) for m in methods}
+    gap = min(0.19, 0.84 / len(methods))
     with style():
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.55 + 0.72 * len(modalities)))
+        figure, axes = plt.subplots(
+            figsize=(WIDTH, 0.8 + max(0.72, 0.13 * len(methods)) * len(modalities))
+        )
         for row, modality in enumerate(modalities):
             if row % 2:
                 axes.axhspan(row - 0.5, row + 0.5, color="#f5f5f5", zorder=0)
             for place, method in enumerate(methods):
                 colour, mark = look[method]
-                y = row + (place - (len(methods) - 1) / 2) * 0.19
+                y = row + (place - (len(methods) - 1) / 2) * gap
                 own = values[(values["modality"] == modality) & (values["method"] == method)]
                 here = intervals[
                     (intervals["modality"] == modality) & (intervals["method"] == method)
@@ -78,7 +77,7 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         figure.legend(
             loc="outside upper center",
-            ncols=len(methods),
+            ncols=min(4, len(methods)),
             frameon=False,
             handletextpad=0.4,
             columnspacing=1.6,

@@ -13,6 +13,7 @@ from typing import Any
 
 from mglib import paths
 from mglib.errors import MglibError, unknown
+from mglib.provenance import Record, write_record
 from mglib.report import parameters
 from mglib.report.output import results_folder
 from mglib.report.parameters import check, parameters_of
@@ -88,6 +89,24 @@ def run_cells(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     return namespace
 
 
+def estimate_notebook(notebook: Path, given: Mapping[str, Any]) -> str:
+    """What a notebook would train with these parameters, in words; nothing is trained.
+
+    Its cells run, without Jupyter, to the first that would train or measure something.
+    """
+    from mglib.trials.estimate import Estimated
+
+    check(given, parameters_of(notebook), notebook.stem)
+    os.environ["MGLIB_ESTIMATE"] = "1"
+    try:
+        run_cells(notebook, given)
+    except Estimated as told:
+        return str(told)
+    finally:
+        del os.environ["MGLIB_ESTIMATE"]
+    return f"{notebook.stem}: nothing to train"
+
+
 def _command(notebook: Path, given: Mapping[str, Any]) -> str:
     texts = {name: v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}
     options = [word for name, text in texts.items() for word in ("-p", name, text)]
@@ -159,4 +178,10 @@ def run_notebook(notebook: Path, given: Mapping[str, Any], plain: bool = False) 
     shard = str(given.get("shard", "")).replace("/", "-of-")
     name = f"{notebook.stem}.shard-{shard}.ipynb" if shard else notebook.name
     log = paths.report() / "log" / folder.name / name
-    return run_papermill(notebook, given, log if shard else folder / "notebooks" / name, log)
+    if shard:
+        return run_papermill(notebook, given, log, log)
+    record = Record()
+    executed = run_papermill(notebook, given, folder / "notebooks" / name, log)
+    told = record.finish(notebook=notebook.stem, parameters={**defaults, **given})
+    write_record(executed.with_name(f"{name}.json"), told)
+    return executed

@@ -1,7 +1,7 @@
 """Run the notebooks at their default parameters and store what their kept cells print.
 
 `python -m mglib.report.kept [NOTEBOOK...]`: the one way outputs enter the checkout. Everything but
-the text of cells tagged `keep_output` is stripped.
+the text of cells tagged `keep_output` is stripped; `--check FILE...` only looks whether it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.report.execution import find_notebook, notebooks, run_papermill
+
+_METADATA = {"kernelspec", "language_info"}
 
 
 def strip(cells: list[dict[str, object]], executed: list[dict[str, object]]) -> None:
@@ -40,10 +42,40 @@ def refresh(notebook: Path) -> None:
     paths.replace(notebook, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def unstripped(notebook: Path) -> list[str]:
+    """What of a notebook's file does not belong into the checkout."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    found = [f"metadata '{name}'" for name in {*content["metadata"]} - _METADATA]
+    for number, cell in enumerate(content["cells"]):
+        kept = "keep_output" in cell["metadata"].get("tags", [])
+        names = {output.get("name") for output in cell.get("outputs", [])}
+        if names and not (kept and names == {"stdout"}):
+            found.append(f"outputs of cell {number}")
+        if extra := {*cell["metadata"]} - {"tags"}:
+            found.append(f"metadata {sorted(extra)} of cell {number}")
+        if cell.get("execution_count") and not names:
+            found.append(f"execution count of cell {number}")
+    return found
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise MglibError naming the first notebook that holds more than it should."""
+    for name in names:
+        if found := unstripped(Path(name)):
+            raise MglibError(
+                f"{name} is not stripped ({', '.join(found)}); "
+                "`python -m mglib.report.kept` runs and strips it"
+            )
+
+
 def main(names: Sequence[str] | None = None) -> int:
     """Refresh the named notebooks, or all of them; return the exit status."""
+    names = sys.argv[1:] if names is None else names
     try:
-        for name in (sys.argv[1:] if names is None else names) or notebooks():
+        if "--check" in names:
+            check([name for name in names if name != "--check"])
+            return 0
+        for name in names or notebooks():
             refresh(find_notebook(name))
             print(f"refreshed {name}")
     except MglibError as error:

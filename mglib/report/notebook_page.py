@@ -87,6 +87,7 @@ def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
     except (OSError, ValueError, KeyError) as error:
         raise MglibError(f"{notebook} is not an executed notebook: {error}") from error
     title = notebook.stem
+    kind = content.get("metadata", {}).get("kind", "executed notebook")
     for cell in cells:
         if cell["cell_type"] == "markdown":
             if image := re.search(r"!\[[^\]]*\]\(\s*(\w+://[^\s)]+)", cell["source"]):
@@ -116,7 +117,8 @@ def notebook_page(notebook: Path, folder: Path | None = None) -> Path:
             "--toc",
             f"--metadata-file={metadata.name}",
             "--variable=back:yes",
-            f"--variable=kind:{notebook.name}",
+            f"--variable=kind:{kind}",
+            f"--variable=name:{notebook.name}",
             "--wrap=none",
         )
     if status:

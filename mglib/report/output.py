@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglib import paths
+from mglib.errors import MglibError
 from mglib.figures.style import as_svg
 from mglib.provenance import Record, digest, write_record
 from mglib.report.parameters import Parameters, parameters_of
-from mglib.rows import read_records
+from mglib.rows import as_parquet, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,23 +68,39 @@ class Output:
         ]
         return self._write(self.folder / "tables" / f"{name}.md", "\n".join(lines) + "\n")
 
+    def rows(self, *tables: pa.Table) -> Path:
+        """Write the rows that this run used, each once: what `mglib.report.publish` commits.
+
+        Raises MglibError for rows of another experiment: they would not be found again.
+        """
+        import pyarrow.compute as pc
+
+        for table in tables:
+            for name in pc.unique(table["experiment"]).to_pylist():
+                if name != self.notebook:
+                    raise MglibError(f"rows of '{name}' cannot be kept as those of {self.notebook}")
+        path = self.folder / "rows" / f"{self.notebook}.parquet"
+        return self._write(path, as_parquet(tables))
+
     def provenance(self, rows: pa.Table) -> pd.DataFrame:
         """What made some rows, as two columns: commit, versions, device, training time."""
         import pandas as pd
         import pyarrow.compute as pc
 
         keys = pc.unique(rows["key"]).to_pylist()
-        records = read_records(self.notebook, keys)
+        found = read_records(self.notebook, keys, self.parameters["profile"])
+        records = [r for r in found if r.get("device") and r.get("trained", True)]
 
         def seen(make: Callable[[dict[str, Any]], str]) -> str:
             return ", ".join(dict.fromkeys(make(r) for r in records)) or "not recorded"
 
         seconds = sum(r["wall_seconds"] for r in records)
+        stacks = sum(r.get("parts", 1) for r in records)
         return pd.DataFrame(
             [
                 ("Commit", seen(lambda r: f"`{str(r['commit'])[:12]}`" + DIRTY * bool(r["dirty"]))),
                 ("Profile", self.parameters["profile"]),
-                ("Training", f"{seconds / 60:.1f} minutes in {len(records)} stacks"),
+                ("Training", f"{seconds / 60:.1f} minutes in {stacks} stacks"),
                 ("Device", seen(lambda r: f"{r['device']}, {r['threads']} thread per stack")),
                 ("System", seen(lambda r: f"{r['platform']}, Python {r['python']}")),
                 ("Packages", seen(lambda r: ", ".join(map(" ".join, r["versions"].items())))),

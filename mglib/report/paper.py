@@ -8,18 +8,19 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mglib import paths
 from mglib.errors import MglibError, unknown
-from mglib.report import lint
+from mglib.report import lint, quarto
+from mglib.report.links import credited, maker
 from mglib.report.notebook_page import notebook_page
-from mglib.report.render import To, render
-from mglib.report.source import Missing
+from mglib.report.render import HERE, To, render
+from mglib.report.source import Missing, read_yaml
+from mglib.rows import REFERENCE
 
-TEXT = ("paper.qmd", "references.bib", "_quarto.yml")
 MATERIAL = {"figures": "*.svg", "tables": "*.md"}
 
 
@@ -46,16 +47,14 @@ def _merge(
             into[key], owners[name] = value, file
 
 
-def variables(folder: Path) -> dict[str, Any]:
-    """All numbers that notebooks wrote into `folder` as `*.json`, in one tree of strings.
+def variables(files: Iterable[Path]) -> dict[str, Any]:
+    """All numbers that notebooks wrote into JSON files, in one tree of strings.
 
     Raises MglibError for a value that is not a string and for a name that two files claim.
     """
     merged: dict[str, Any] = {}
     owners: dict[str, str] = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.stem.endswith(".json"):  # the record of a file stands beside it
-            continue
+    for path in files:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
@@ -66,11 +65,9 @@ def variables(folder: Path) -> dict[str, Any]:
     return merged
 
 
-def _check_claims(folder: Path) -> None:
+def _check_claims(files: Iterable[Path]) -> None:
     """Raise MglibError for the first verdict of the text that the rows do not bear out."""
-    for path in sorted(folder.glob("*.json")):
-        if path.stem.endswith(".json"):  # the record of a file stands beside it
-            continue
+    for path in files:
         for name, holds in json.loads(path.read_text(encoding="utf-8")).items():
             if not holds:
                 raise MglibError(
@@ -79,22 +76,48 @@ def _check_claims(folder: Path) -> None:
                 )
 
 
+def material_files(root: Path, material: Path, folder: str, pattern: str) -> list[Path]:
+    """Files of a kind in `material`; for notebooks not run there, those that are committed.
+
+    A record beside a file (`x.svg.json`) is none of them.
+    """
+    found = sorted((material / folder).glob(pattern))
+    here = {path.stem for path in (material / "notebooks").glob("*.ipynb")}
+    committed = root / "figures" if folder == "figures" else paths.results()
+    depth = pattern if folder == "figures" else f"*/{folder}/{pattern}"
+    names = {path.name for path in found}
+    for path in sorted(committed.glob(depth)):
+        if path.name not in names and maker(path) not in {"", *here}:
+            found.append(path)
+    return [path for path in found if not path.stem.endswith(".json")]
+
+
 def assemble(root: Path, material: Path, source: Path) -> Path:
     """Bring text, figures, tables and numbers into the folder `source`; return its paper.qmd."""
     import yaml
 
+    def write(name: str, content: Any) -> None:
+        text = yaml.safe_dump(content, allow_unicode=True, width=10_000, sort_keys=False)
+        (source / name).write_text(text, encoding="utf-8")
+
     source.mkdir(parents=True)
-    for name in TEXT:
+    for name in ("paper.qmd", "references.bib", "_quarto.yml"):
         if not (root / name).is_file():
             raise MglibError(f"no {name} in {root}")
-        shutil.copyfile(root / name, source / name)
+    shutil.copyfile(root / "references.bib", source / "references.bib")
+    shutil.copyfile(HERE / "paper.css", source / "paper.css")
+    makers: dict[str, str] = {}
     for folder, pattern in MATERIAL.items():
         (source / folder).mkdir()
-        for path in sorted((material / folder).glob(pattern)):
+        for path in material_files(root, material, folder, pattern):
             shutil.copyfile(path, source / folder / path.name)
-    _check_claims(material / "claims")
-    numbers = yaml.safe_dump(variables(material / "numbers"), allow_unicode=True, width=10_000)
-    (source / "_variables.yml").write_text(numbers, encoding="utf-8")
+            makers[f"{folder}/{path.name}"] = maker(path)
+    _check_claims(material_files(root, material, "claims", "*.json"))
+    write("_variables.yml", variables(material_files(root, material, "numbers", "*.json")))
+    write("_quarto.yml", quarto.project(read_yaml(root / "_quarto.yml")))
+    text = (root / "paper.qmd").read_text(encoding="utf-8")
+    pages = {path.stem for path in (material / "notebooks").glob("*.ipynb")}
+    (source / "paper.qmd").write_text(credited(text, makers, pages), encoding="utf-8")
     return source / "paper.qmd"
 
 
@@ -103,13 +126,15 @@ def build_paper(
     root: Path = paths.ROOT,
     report: Path | None = None,
     material: Path | None = None,
+    road: str = "built-in",
 ) -> list[Path]:
     """Assemble, check and render the paper and, beside its HTML, the executed notebooks.
 
-    `material` holds figures, tables, numbers and notebooks (else the report folder does). Returns
-    what was written. Raises MglibError with file and line; an earlier report then stays as it was.
+    `material` holds figures, tables, numbers and notebooks (else the report folder does); `road` is
+    one of `quarto.ROADS`. Returns what was written. Raises MglibError with file and line; an
+    earlier report then stays as it was.
     """
-    report = report or paths.report()
+    road, report = quarto.choose_road(road), report or paths.report()
     material = material or report
     report.mkdir(parents=True, exist_ok=True)
     # Two formats may be built at once: each assembles its own copy, the last one stays.
@@ -117,7 +142,8 @@ def build_paper(
         document = assemble(root, material, Path(scratch) / "source")
         try:
             lint.check(document)
-            made = render(document, report / "paper", to)
+            through = quarto.render if road == "quarto" else render
+            made = through(document, report / "paper", to)
         except Missing as error:
             raise MglibError(
                 f"{error}; `mglib run NOTEBOOK --profile {material.name}` writes what one makes"
@@ -140,9 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", default="all", help="html, pdf or all (default)")
     parser.add_argument(
         "--profile",
-        default="laptop",
-        help="whose figures, tables and numbers to take (default laptop)",
+        default=REFERENCE,
+        help="whose figures, tables and numbers to take (default reference: the paper)",
     )
+    parser.add_argument("--road", default="auto", help="auto (default), quarto or built-in")
     chosen = parser.parse_args(arguments)
     try:
         material = paths.report() / chosen.profile
@@ -150,9 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = [path.parent.name for path in paths.report().glob("*/numbers")]
             raise MglibError(
                 f"{unknown('results of profile', chosen.profile, run)}; "
-                f"`mglib paper --profile {chosen.profile}` makes them"
+                f"`mglib run NOTEBOOK --profile {chosen.profile}` makes them"
             )
-        for path in build_paper(chosen.to, material=material):
+        for path in build_paper(chosen.to, material=material, road=chosen.road):
             print(path)
     except MglibError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -54,7 +54,8 @@ class Line(NamedTuple):
         return f"{self.file}:{self.number}"
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, empty if there is none; MglibError with the line of a mistake."""
     return parse_yaml(path.read_text(encoding="utf-8"), path.name, 0) if path.is_file() else {}
 
 
@@ -92,13 +93,13 @@ class Document:
         if not path.is_file():
             raise MglibError(f"no document {path}")
         self.folder = path.parent
-        self._variables = dict(flatten(_yaml(self.folder / "_variables.yml")))
+        self._variables = dict(flatten(read_yaml(self.folder / "_variables.yml")))
         lines = self._read(path.name, ())
         end = next((i for i, line in enumerate(lines[1:], 1) if line.text.rstrip() == "---"), 0)
         if not end or lines[0].text.rstrip() != "---":
             raise MglibError(f"{path.name}:1: no front matter: begin with --- title: … ---")
         self.front, self.lines = lines[1:end], lines[end + 1 :]
-        project = _yaml(self.folder / "_quarto.yml")
+        project = read_yaml(self.folder / "_quarto.yml")
         project.pop("project", None)
         written = parse_yaml("\n".join(line.text for line in self.front), path.name, 1)
         for key in [*project, *written]:

@@ -1,6 +1,7 @@
 """The engine: stacked trials, their keys, training, measuring, selection."""
 
+from mglib.trials.grid import learners, make_trials, without
 from mglib.trials.run import run_trials
-from mglib.trials.trial import Trial, make_trials
+from mglib.trials.trial import Trial
 
-__all__ = ["Trial", "make_trials", "run_trials"]
+__all__ = ["Trial", "learners", "make_trials", "run_trials", "without"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn import functional
 
 from mglib.trials.hyperparameters import Hyperparameter, log10_uniform, whole_log2_uniform
-from mglib.trials.networks import Streams
+from mglib.trials.networks import Streams, rung
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,26 @@ class Task:
 
 @dataclass(frozen=True)
 class Batch:
-    """A minibatch of every trial: features x [T, M, B, D] and labels y [T, M, B]."""
+    """A minibatch of every trial: features x [T, M, B, D] and labels y [T, M, B].
+
+    Trials of other batch sizes share a stack: `used` [T, 1, B] is 1 for rows in use and 0 for
+    padding, so means are taken with `mean` or `means`. `step` counts from 1; `noise` holds what
+    the algorithm's `noise` drew for this step, each [T, ...].
+    """
 
     x: Tensor
     y: Tensor
+    used: Tensor
+    step: int = 1
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def means(self, values: Tensor) -> Tensor:
+        """Values [T, M, B] averaged over the rows in use: [T, M]."""
+        return (values * self.used).sum(-1) / self.used.sum(-1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Values [T, M, B] averaged over rows in use and modalities: [T]."""
+        return self.means(values).mean(-1)
 
 
 # ModalBed's ranges for domain-generalization methods (its hparams_registry.py).
@@ -41,12 +58,32 @@ COMMON_SEARCH: dict[str, Hyperparameter] = {
 }
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser of an algorithm: what it changes, by which loss [T], how fast, and when.
+
+    `lr` and `weight_decay` are [T], `lr` also a function of the step (a schedule). `optimiser` is a
+    name of optimisers.OPTIMISERS, `settings` its further arguments, [T] or plain (momentum, betas).
+    `active` and `resets` say for each trial [T] whether this phase moves it at a step, and whether
+    its optimiser starts anew before that step. Steps count from 1.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    loss: Callable[[Batch], Tensor]
+    lr: Tensor | Callable[[int], Tensor]
+    weight_decay: Tensor
+    optimiser: str = "adam"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    active: Callable[[int], Tensor] | None = None
+    resets: Callable[[int], Tensor] | None = None
+
+
 class Algorithm(nn.Module, ABC):
     """A training algorithm over a stack of T trials; subclasses carry `@algorithms.register`.
 
     A subclass builds its networks in `__init__`, gives `loss` [T] and `predict` [T, N, C], and says
     whether it needs the same instances in every modality (`aligned`). It knows neither the device
-    nor the optimiser loop.
+    nor the optimiser loop. All that it learns is in parameters and buffers that lead with T.
     """
 
     name: ClassVar[str]
@@ -55,7 +92,6 @@ class Algorithm(nn.Module, ABC):
     variants: ClassVar[tuple[str, ...]] = ("corrected",)
     aligned: ClassVar[bool] = False
     learns: ClassVar[bool] = True
-    optimiser: ClassVar[str] = "adam"
     search: ClassVar[Mapping[str, Hyperparameter]] = COMMON_SEARCH
 
     def __init__(self, task: Task, hparams: Mapping[str, Tensor], streams: Streams, variant: str):
@@ -72,13 +108,44 @@ class Algorithm(nn.Module, ABC):
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, N, C] of features [T, N, D] of one modality, seen or unseen."""
 
+    def phases(self) -> list[Phase]:
+        """The optimisers that make up one step, in order; by default one Adam on the loss."""
+        return [
+            Phase(
+                list(self.parameters()), self.loss, self.hparams["lr"], self.hparams["weight_decay"]
+            )
+        ]
 
-def mean_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of logits [T, B, C] against labels [T, B], averaged over rows: [T]."""
-    losses = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
-    return losses.view(y.shape[0], -1).mean(1)
+    @classmethod
+    def noise(
+        cls,
+        random: np.random.Generator,
+        values: Mapping[str, float],
+        modalities: int,
+        rows: int,
+        steps: int,
+    ) -> dict[str, np.ndarray]:
+        """What one trial draws at random in `steps` steps, each [steps, ...]; by default nothing.
+
+        `values` are the trial's hyper-parameters, `rows` the padded rows of its minibatches.
+        """
+        return {}
+
+    @classmethod
+    def shape(cls, values: Mapping[str, float]) -> tuple[Hashable, ...]:
+        """What of the hyper-parameters decides shapes: trials that differ here do not stack.
+
+        By default the padded batch size. Widths go through `networks.rung`, too.
+        """
+        return (rung(int(values["batch_size"])),) if "batch_size" in values else ()
 
 
-def stack_hparams(values: list[dict[str, float]]) -> dict[str, Tensor]:
+def cross_entropies(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of every row: logits [..., C] against labels [...]."""
+    losses = functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    return losses.view(y.shape)
+
+
+def stack_hparams(values: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
     """The hyper-parameters of T trials as tensors [T]."""
     return {name: torch.tensor([float(v[name]) for v in values]) for name in values[0]}

@@ -20,10 +20,11 @@ EVALUATED = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Features [K, N, D], one block for each (modality, split) in use, and labels [N]."""
+    """Features [K, N, D], one block for each (modality, split) in use, labels and groups [N]."""
 
     values: Tensor
     labels: Tensor
+    groups: np.ndarray
     classes: int
     block: dict[tuple[str, int], int]
     splits: dict[int, dict[str, np.ndarray]]
@@ -74,6 +75,7 @@ def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> Fe
     return FeatureBank(
         values=torch.from_numpy(np.stack([f.values for f in loaded])).to(device),
         labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+        groups=reference.groups,
         classes=int(labels.max()) + 1,
         block=block,
         splits={seed: split_indices(reference.groups, seed) for seed in split_seeds},

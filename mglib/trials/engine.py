@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from mglib.registry import algorithms
 from mglib.trials.algorithm import Algorithm, Batch, Task, stack_hparams
-from mglib.trials.bank import EVALUATED, FeatureBank
+from mglib.trials.bank import FeatureBank
+from mglib.trials.measuring import Measurements, measure, rows_of
 from mglib.trials.optimisers import OPTIMISERS
-from mglib.trials.sampling import initial_streams, minibatches
+from mglib.trials.sampling import BLOCK, initial_streams, minibatches, rows_in_use
 from mglib.trials.trial import Trial
 
-# Rows of one evaluation pass; fixed, so that no prediction hangs on what is beside it.
-EVALUATION_ROWS = 2048
+Told = Callable[[int], None]
 
 
 def build(trials: Sequence[Trial], bank: FeatureBank) -> Algorithm:
@@ -39,83 +39,137 @@ def build(trials: Sequence[Trial], bank: FeatureBank) -> Algorithm:
     return model.to(bank.values.device)
 
 
-def predict(model: Algorithm, bank: FeatureBank, modality: str, trials: Sequence[Trial]) -> Tensor:
-    """Logits [T, N, C] of every instance of one modality."""
-    blocks = bank.blocks(modality, trials)
-    with torch.no_grad():
-        return torch.cat(
-            [model.predict(rows[blocks]) for rows in bank.values.split(EVALUATION_ROWS, dim=1)],
-            dim=1,
+class Training:
+    """A stack of trials on its way: model, optimisers, the step, and what each trial has shown.
+
+    A trial whose weights stop being finite leaves the stack at the next block of steps, recorded
+    as diverged; the others never see it. With `keep_weights` the weights of each trial's chosen
+    checkpoint are kept in `weights`, by name, each [T, ...].
+    """
+
+    def __init__(self, trials: Sequence[Trial], bank: FeatureBank, keep_weights: bool = False):
+        self.trials = list(trials)
+        self.bank = bank
+        self.step = 0
+        self.found = [Measurements.empty(trial, bank) for trial in trials]
+        self._enter(range(len(self.trials)))
+        learned = self.model.state_dict().items() if keep_weights else ()
+        self.weights = {name: value.detach().clone() for name, value in learned}
+
+    def _enter(self, alive: Sequence[int]) -> None:
+        """Build the model and the optimisers anew for the trials at these places."""
+        self.alive = list(alive)
+        own = [self.trials[place] for place in self.alive]
+        self.model = build(own, self.bank)
+        self.phases = self.model.phases() if self.model.learns else []
+        self.optimisers = [
+            OPTIMISERS[phase.optimiser](phase.parameters, phase.weight_decay, **phase.settings)
+            for phase in self.phases
+        ]
+        self._used = (rows_in_use(own) if self.phases else torch.ones(0)).to(
+            self.bank.values.device
         )
+        self._blocks = torch.stack(
+            [torch.tensor([self.bank.block[m, t.split_seed] for m in t.train]) for t in own]
+        ).to(self.bank.values.device)[:, :, None]
 
+    def moving(self) -> dict[str, Tensor]:
+        """All that training changes in the trials still alive, by name, each leading with them."""
+        found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for number, optimiser in enumerate(self.optimisers):
+            for name, value in optimiser.tensors().items():
+                found[f"optimiser{number}.{name}"] = value
+        return found
 
-def measure(
-    model: Algorithm, bank: FeatureBank, trials: Sequence[Trial]
-) -> list[list[dict[str, Any]]]:
-    """For each trial its rows of accuracy and balanced accuracy, by modality and split."""
-    rows: list[list[dict[str, Any]]] = [[] for _ in trials]
-    labels = bank.labels.cpu().numpy()
-    for modality in trials[0].evaluate:
-        logits = predict(model, bank, modality, trials)
-        finite = torch.isfinite(logits).all(-1).cpu().numpy()
-        right = (logits.argmax(-1) == bank.labels).cpu().numpy()
-        for trial, own, correct, usable in zip(trials, rows, right, finite, strict=True):
-            for split in EVALUATED:
-                index = bank.splits[trial.split_seed][split]
-                hit, of, sound = correct[index], labels[index], usable[index].all()
-                recalls = [hit[of == c].mean() for c in np.unique(of)]
-                for metric, value in (
-                    ("accuracy", hit.mean()),
-                    ("balanced_accuracy", np.mean(recalls)),
-                ):
-                    own.append(
-                        {
-                            "modality": modality,
-                            "split": split,
-                            "metric": metric,
-                            "value": float(value) if sound else None,
-                            "n": len(index),
-                            "status": "ok" if sound else "diverged",
-                        }
-                    )
-    return rows
+    def resume(self, step: int, alive: Sequence[int], moving: Mapping[str, Tensor]) -> None:
+        """Go on from `step` with the trials at the places `alive` and what was `moving` in them."""
+        self.step = step
+        if list(alive) != self.alive:
+            self._enter(alive)
+        with torch.no_grad():
+            for name, tensor in self.moving().items():
+                tensor.copy_(moving[name])
+
+    def _leave_diverged(self) -> int:
+        """Drop the trials whose weights are not finite; how many there were."""
+        sound = torch.ones(len(self.alive), dtype=torch.bool, device=self.bank.values.device)
+        for parameter in self.model.parameters():
+            sound &= torch.isfinite(parameter).flatten(1).all(1)
+        lost = int((~sound).sum())
+        if 0 < lost < len(self.alive):
+            moving = {name: tensor[sound] for name, tensor in self.moving().items()}
+            self.resume(self.step, [self.alive[i] for i in sound.nonzero().flatten()], moving)
+        elif lost:
+            self.alive = []
+        return lost
+
+    def _checkpoint(self) -> None:
+        own = [self.trials[place] for place in self.alive]
+        number = own[0].checkpoints.index(self.step)
+        better = measure(
+            self.model, self.bank, own, [self.found[place] for place in self.alive], number
+        )
+        here = [number for number, chosen in enumerate(better) if chosen]
+        for name, kept in self.weights.items():
+            kept[[self.alive[i] for i in here]] = self.model.state_dict()[name][here].to(kept)
+
+    def run(
+        self, tick: Told = lambda steps: None, pause: Callable[[], None] = lambda: None
+    ) -> None:
+        """Train to the last step; `tick` is told of trial-steps, `pause` called between steps."""
+        first = self.trials[0]
+        if not self.phases:
+            self._checkpoint()
+            return
+        while self.alive and self.step < first.steps:
+            self._run_block(tick, pause)
+            if self.step < first.steps:
+                lost = self._leave_diverged()
+                tick(lost * (first.steps - self.step))
+
+    def _run_block(self, tick: Told, pause: Callable[[], None]) -> None:
+        """Train to the next multiple of BLOCK, or to the end."""
+        own = [self.trials[place] for place in self.alive]
+        pools = [self.bank.splits[t.split_seed]["train"] for t in own]
+        end = min(self.step - self.step % BLOCK + BLOCK, own[0].steps)
+        device = self.bank.values.device
+        for draw in minibatches(type(self.model), own, pools, end, self.step):
+            index = draw.index.to(device)
+            batch = Batch(
+                self.bank.values[self._blocks, index],
+                self.bank.labels[index],
+                self._used,
+                draw.step,
+                {name: value.to(device) for name, value in draw.noise.items()},
+            )
+            for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
+                if phase.resets is not None:
+                    optimiser.reset(phase.resets(draw.step))
+                active = phase.active(draw.step) if phase.active else None
+                if active is not None and not active.any():
+                    continue
+                gradients = torch.autograd.grad(phase.loss(batch).sum(), list(phase.parameters))
+                lr = phase.lr(draw.step) if callable(phase.lr) else phase.lr
+                optimiser.step(gradients, lr, active)
+            self.step = draw.step
+            tick(len(own))
+            if self.step in own[0].checkpoints:
+                self._checkpoint()
+            pause()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of every trial at every checkpoint."""
+        return [
+            row
+            for trial, found in zip(self.trials, self.found, strict=True)
+            for row in rows_of(trial, self.bank, found)
+        ]
 
 
 def train(
-    trials: Sequence[Trial], bank: FeatureBank, tick: Callable[[int], None] = lambda steps: None
+    trials: Sequence[Trial], bank: FeatureBank, tick: Told = lambda steps: None
 ) -> list[dict[str, Any]]:
-    """Train trials of one stack together; return their rows at every checkpoint.
-
-    `tick` is told of finished trial-steps. A trial whose predictions stop being finite is recorded
-    as diverged; the others never see it.
-    """
-    first = trials[0]
-    model = build(trials, bank)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    rows: list[dict[str, Any]] = []
-
-    def checkpoint(step: int) -> None:
-        for trial, own in zip(trials, measure(model, bank, trials), strict=True):
-            rows.extend({**trial.columns(), "step": step, **row} for row in own)
-
-    if not model.learns:
-        checkpoint(0)
-        return rows
-    optimiser = OPTIMISERS[model.optimiser](
-        parameters, model.hparams["lr"], model.hparams["weight_decay"]
-    )
-    blocks = torch.stack(
-        [torch.tensor([bank.block[m, t.split_seed] for m in t.train]) for t in trials]
-    ).to(bank.values.device)[:, :, None]
-    pools = [bank.splits[t.split_seed]["train"] for t in trials]
-    batches = minibatches(
-        trials, pools, len(first.train), int(first.values["batch_size"]), first.steps, model.aligned
-    )
-    for step, index in enumerate(batches, start=1):
-        index = index.to(bank.values.device)
-        losses = model.loss(Batch(bank.values[blocks, index], bank.labels[index]))
-        optimiser.step(torch.autograd.grad(losses.sum(), parameters))
-        tick(len(trials))
-        if step % first.every == 0 or step == first.steps:
-            checkpoint(step)
-    return rows
+    """Train trials of one stack together; return their rows at every checkpoint."""
+    training = Training(trials, bank)
+    training.run(tick)
+    return training.rows()

@@ -35,6 +35,11 @@ def whole_log2_uniform(low: float, high: float) -> Law:
     return lambda random: int(2 ** random.uniform(low, high))
 
 
+def whole_log10_uniform(low: float, high: float) -> Law:
+    """10 to a power drawn uniformly from [low, high), rounded down to a whole number."""
+    return lambda random: int(10 ** random.uniform(low, high))
+
+
 def seed_hash(*parts: object) -> int:
     """A seed in [0, 2**31) from any values: MD5 of their tuple's text, as DomainBed does it."""
     return int(hashlib.md5(str(parts).encode()).hexdigest(), 16) % 2**31

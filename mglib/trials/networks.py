@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 Streams = Sequence[torch.Generator]
+Width = int | Sequence[int]
+
+
+def rungs() -> Iterator[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, 24, ...: the sizes to which batches and widths are padded."""
+    yield 1
+    size = 2
+    while True:
+        yield size
+        yield size + size // 2
+        size *= 2
+
+
+def rung(size: int) -> int:
+    """The least rung that holds `size`: padding costs a third of the work at worst."""
+    return next(step for step in rungs() if step >= size)
 
 
 class StackedLinear(nn.Module):
-    """T linear layers [T, in, out] at once, each drawn from its own stream as torch.nn.Linear."""
+    """T linear layers [T, in, out] at once, each drawn from its own stream as torch.nn.Linear.
 
-    def __init__(self, streams: Streams, width_in: int, width_out: int):
+    A width may be one number per trial: each trial then draws the layer of its own width, padded
+    with zeros to the `rung` of the widest. With activations that keep zero at zero the padding
+    stays zero in training, since it neither receives nor sends a gradient.
+    """
+
+    def __init__(self, streams: Streams, width_in: Width, width_out: Width):
         super().__init__()
-        bound = width_in**-0.5
-
-        def uniform(*shape: int) -> nn.Parameter:
-            drawn = [torch.rand(shape, generator=stream) for stream in streams]
-            return nn.Parameter(torch.stack(drawn).mul_(2).sub_(1).mul_(bound))
-
-        self.weight = uniform(width_in, width_out)
-        self.bias = uniform(1, width_out)
+        ins, outs = (
+            [w] * len(streams) if isinstance(w, int) else [*w] for w in (width_in, width_out)
+        )
+        most_in, most_out = (
+            w if isinstance(w, int) else rung(max(w)) for w in (width_in, width_out)
+        )
+        weight = torch.zeros(len(streams), most_in, most_out)
+        bias = torch.zeros(len(streams), 1, most_out)
+        for t, (stream, a, b) in enumerate(zip(streams, ins, outs, strict=True)):
+            for tensor, rows in ((weight, a), (bias, 1)):
+                drawn = torch.rand((rows, b), generator=stream)
+                tensor[t, :rows, :b] = drawn.mul_(2).sub_(1).mul_(a**-0.5)
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[T, B, in] -> [T, B, out]."""
-        return torch.baddbmm(self.bias, x, self.weight)
+        """[T, ..., in] -> [T, ..., out]."""
+        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+        return y.view(*x.shape[:-1], -1)
 
 
 class StackedMLP(nn.Module):
     """T multi-layer perceptrons with ReLU between layers and none after the last."""
 
-    def __init__(self, streams: Streams, widths: Sequence[int]):
+    def __init__(self, streams: Streams, widths: Sequence[Width]):
         super().__init__()
         self.layers = nn.ModuleList(
             StackedLinear(streams, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[T, B, widths[0]] -> [T, B, widths[-1]]."""
+        """[T, ..., widths[0]] -> [T, ..., widths[-1]]."""
         for number, layer in enumerate(self.layers):
             x = layer(x if number == 0 else x.relu())
         return x

@@ -5,16 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-import re
 import signal
+import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -24,27 +22,19 @@ import torch
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.features import load_features, recipe, state
+from mglib.lineage import identity_code
 from mglib.progress import Progress
 from mglib.provenance import Record
+from mglib.questions import other_code, pack
 from mglib.registry import algorithms, perceptors
-from mglib.rows import read_rows, write_part
+from mglib.rows import part_path, read_rows, write_part
+from mglib.trials import saved
+from mglib.trials.artifacts import with_weights, write_artifacts
 from mglib.trials.bank import load_bank
-from mglib.trials.engine import train
+from mglib.trials.chunks import Chunk, cut, in_shard
+from mglib.trials.engine import Training
+from mglib.trials.estimate import Estimated, asked_only, estimate
 from mglib.trials.trial import Trial
-
-# Trials trained as one model: on a CPU what its cache holds well, on a GPU what keeps it busy.
-STACK = {"cpu": 8, "cuda": 256}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Trials of one stack that train together and become one part of the experiment's rows."""
-
-    experiment: str
-    task: str
-    profile: str
-    device: str
-    trials: tuple[Trial, ...]
 
 
 def choose_device(name: str = "auto") -> str:
@@ -56,28 +46,6 @@ def choose_device(name: str = "auto") -> str:
             "device 'cuda' was asked for, but torch finds no usable GPU; use auto or cpu"
         )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def in_shard(key: str, shard: str) -> bool:
-    """Whether a key belongs to shard 'k/K' (k from 1 to K; empty: no sharding)."""
-    if not shard:
-        return True
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise MglibError(f"shard '{shard}' is not of the form k/K with k from 1 to K, such as 2/8")
-    return int(key, 16) % int(match[2]) == int(match[1]) - 1
-
-
-def cut(trials: Sequence[Trial], size: int, workers: int) -> list[tuple[Trial, ...]]:
-    """Chunks of stackable trials, at most `size` long and enough of them for every worker."""
-    stacks: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
-    for trial in trials:
-        stacks[trial.stack].append(trial)
-    chunks = []
-    for stack in stacks.values():
-        length = min(size, -(-len(stack) // workers))
-        chunks += [tuple(stack[i : i + length]) for i in range(0, len(stack), length)]
-    return sorted(chunks, key=lambda chunk: -len(chunk) * chunk[0].steps)
 
 
 @contextmanager
@@ -92,20 +60,83 @@ def _one_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Whether PyTorch found no memory; on a CPU it says so with a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
 def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
-    """Train a chunk and write its rows with their record."""
+    """Train a chunk, from its saved state if there is one, and write its rows with their record.
+
+    Out of memory halves the chunk. Raises MglibError if not even one trial fits.
+    """
+    told = 0
+
+    def tell(steps: int) -> None:
+        nonlocal told
+        told += steps
+        tick(steps)
+
+    try:
+        _train(chunk, tell)
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not _out_of_memory(error):
+            raise
+        if len(chunk.trials) == 1:
+            raise MglibError(
+                f"{chunk.experiment}: trial {chunk.trials[0].key} alone is too large for "
+                f"the memory of device '{chunk.device}' ({error})"
+            ) from error
+    else:
+        return
+    tick(-told)
+    if chunk.device == "cuda":
+        torch.cuda.empty_cache()
+    for half in chunk.halves():
+        train_chunk(half, tick)
+
+
+def _train(chunk: Chunk, tick: Callable[[int], None]) -> None:
+    keys = [trial.key for trial in chunk.trials]
+    if part_path(chunk.experiment, keys).exists() and not chunk.weights:
+        tick(sum(t.steps for t in chunk.trials))  # another run has finished it meanwhile
+        return
     record = Record()
     with _one_thread(chunk.device):
         bank = load_bank(chunk.trials, chunk.device)
-        rows = train(chunk.trials, bank, tick)
+        training = Training(chunk.trials, bank, chunk.weights)
+        before = saved.resume_state(chunk.experiment, chunk.origin, training)
+        resumed_at = training.step
+        if resumed_at:
+            lost = len(chunk.trials) - len(training.alive)
+            tick(len(training.alive) * resumed_at + lost * chunk.trials[0].steps)
+        due = time.monotonic() + saved.SECONDS
+
+        def pause() -> None:
+            nonlocal due
+            if time.monotonic() >= due:
+                saved.save_state(chunk.experiment, training, before + record.seconds())
+                due = time.monotonic() + saved.SECONDS
+
+        training.run(tick, pause)
         threads = torch.get_num_threads()
     common = {"experiment": chunk.experiment, "task": chunk.task, "profile": chunk.profile}
     device = torch.cuda.get_device_name() if chunk.device == "cuda" else "cpu"
+    write_artifacts(chunk.experiment, training)
     write_part(
         chunk.experiment,
-        [{**common, **row} for row in rows],
-        record.finish(device=device, threads=threads, keys=[t.key for t in chunk.trials]),
+        [{**common, **row} for row in training.rows()],
+        record.finish(
+            device=device,
+            threads=threads,
+            keys=keys,
+            questions=pack({trial.key: trial.identity for trial in chunk.trials}),
+            code=identity_code(trial.identity for trial in chunk.trials),
+            resumed_at=resumed_at,
+            seconds_before=round(before, 3),
+        ),
     )
+    saved.remove_state(chunk.experiment, keys)
 
 
 _ticks: Any = None
@@ -172,7 +203,7 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
         ticks.close()
 
 
-def _check_features(trials: Sequence[Trial]) -> None:
+def check_features(trials: Sequence[Trial]) -> None:
     """Raise MglibError before anything trains if features are missing, outdated or damaged."""
     wanted = {
         (
@@ -190,6 +221,36 @@ def _check_features(trials: Sequence[Trial]) -> None:
             load_features(*question)
 
 
+def plan(
+    experiment: str,
+    task: str,
+    profile: str,
+    trials: Sequence[Trial],
+    device: str,
+    workers: int,
+    weights: bool = False,
+) -> list[Chunk]:
+    """The chunks that train these trials: first what was interrupted, where it was saved."""
+    left = {trial.key: trial for trial in trials}
+    chunks = []
+    for keys in saved.saved_stacks(experiment):
+        own = tuple(left.pop(key) for key in keys if key in left)
+        if own:
+            chunks.append(Chunk(experiment, task, profile, device, own, weights, tuple(keys)))
+    for part in cut([*left.values()], device, workers):
+        origin = tuple(trial.key for trial in part)
+        chunks.append(Chunk(experiment, task, profile, device, part, weights, origin))
+    return chunks
+
+
+def _pending(experiment: str, wanted: Collection[str], profile: str, weights: bool) -> set[str]:
+    """The keys without rows; of those asked with weights, also the ones without weights."""
+    present = set(pc.unique(read_rows(experiment, wanted, profile)["key"]).to_pylist())
+    if weights:
+        present &= with_weights(experiment)
+    return set(wanted) - present
+
+
 def run_trials(
     experiment: str,
     task: str,
@@ -199,25 +260,41 @@ def run_trials(
     device: str = "auto",
     shard: str = "",
     workers: int | None = None,
+    weights: bool = False,
 ) -> pa.Table:
     """Train the trials that have no rows yet and return the rows of all of them.
 
     On a CPU `workers` processes (default: one per core) with one thread each; finished chunks are
-    on disk, so an interrupted run goes on where it was. With `shard` 'k/K' only that share of the
-    trials is trained and returned. Raises MglibError if some rows are missing afterwards.
+    on disk, running ones are saved every minute, so an interrupted run goes on where it was. With
+    `shard` 'k/K' only that share of the trials is trained and returned; with `weights` the learners
+    are kept, for `mglib.load(key)`. Raises MglibError if some rows are missing afterwards, or if
+    the environment forbids training (MGLIB_TRAIN=never) and some are missing before.
     """
     device = choose_device(device)
     wanted = {t.key: t for t in trials if in_shard(t.key, shard)}
-    present = set(pc.unique(read_rows(experiment, wanted, profile)["key"]).to_pylist())
-    pending = [t for key, t in wanted.items() if key not in present]
+    missing = _pending(experiment, wanted, profile, weights)
+    pending = [trial for key, trial in wanted.items() if key in missing]
+    for part in other_code(experiment, set(wanted) - missing):
+        print(
+            f"mglib: rows of {part} were made by other code of the same version; raise its version "
+            "to compute them again",
+            file=sys.stderr,
+        )
+    workers = 1 if device == "cuda" else workers or paths.cores()
+    if asked_only():
+        check_features(pending)
+        chunks = plan(experiment, task, profile, pending, device, workers, weights)
+        raise Estimated(estimate(chunks, len(wanted), workers, experiment, profile))
     if pending:
-        _check_features(pending)
-        workers = 1 if device == "cuda" else workers or paths.cores()
-        chunks = [
-            Chunk(experiment, task, profile, device, part)
-            for part in cut(pending, STACK[device], workers)
-        ]
-        label = f"{experiment}: training {len(pending)} trials ({len(present)} kept)"
+        if os.environ.get("MGLIB_TRAIN") == "never":
+            raise MglibError(
+                f"{experiment}: {len(pending)} of {len(wanted)} trials have no rows at profile "
+                f"'{profile}' and training is off (MGLIB_TRAIN=never); "
+                f"`mglib run {experiment} --profile {profile}` trains them"
+            )
+        check_features(pending)
+        chunks = plan(experiment, task, profile, pending, device, workers, weights)
+        label = f"{experiment}: training {len(pending)} trials ({len(wanted) - len(pending)} kept)"
         steps = sum(t.steps for t in pending if algorithms.get(t.algorithm).learns)
         with Progress(label, steps, "steps") as progress:
             if workers > 1 and len(chunks) > 1:
@@ -226,10 +303,12 @@ def run_trials(
                 for chunk in chunks:
                     train_chunk(chunk, progress.advance)
     rows = read_rows(experiment, wanted, profile)
-    missing = set(wanted) - set(pc.unique(rows["key"]).to_pylist())
-    if missing:
+    lost = set(wanted) - set(pc.unique(rows["key"]).to_pylist())
+    if lost:
         raise MglibError(
-            f"{experiment}: {len(missing)} of {len(wanted)} trials have no rows, "
-            f"the first of them {sorted(missing)[0]}"
+            f"{experiment}: {len(lost)} of {len(wanted)} trials have no rows, "
+            f"the first of them {sorted(lost)[0]}"
         )
+    if pending:
+        saved.remove_finished(experiment, set(wanted))
     return rows

@@ -1,0 +1,1 @@
+"""Keys looked at from outside: why one is what it is, whether it still holds, what is left over."""

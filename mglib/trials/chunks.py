@@ -1,0 +1,114 @@
+"""How trials are cut into stacks that a device holds well, and shared among processes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from mglib.errors import MglibError
+from mglib.features import feature_card
+from mglib.registry import algorithms, perceptors
+from mglib.trials.algorithm import Task, stack_hparams
+from mglib.trials.sampling import initial_streams
+from mglib.trials.trial import Trial
+
+# On a CPU: stacks of 8 to 16 are the fastest, as long as their weights fit into the cache.
+CPU_LEAST, CPU_MOST = 4, 16
+# On a GPU: what a trial takes beside its weights, as multiples of them and of its activations.
+GPU_COPIES, GPU_SHARE, GPU_MOST = 6, 0.7, 1024
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Trials of one stack that train together and become one part of the experiment's rows.
+
+    `origin` are the keys of the stack whose saved state they may go on from.
+    """
+
+    experiment: str
+    task: str
+    profile: str
+    device: str
+    trials: tuple[Trial, ...]
+    weights: bool = False
+    origin: tuple[str, ...] = ()
+
+    def halves(self) -> list[Chunk]:
+        """The same trials in two chunks, which go on from the same saved state."""
+        middle = len(self.trials) // 2
+        return [replace(self, trials=part) for part in (self.trials[:middle], self.trials[middle:])]
+
+
+def in_shard(key: str, shard: str) -> bool:
+    """Whether a key belongs to shard 'k/K' (k from 1 to K; empty: no sharding)."""
+    if not shard:
+        return True
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise MglibError(f"shard '{shard}' is not of the form k/K with k from 1 to K, such as 2/8")
+    return int(key, 16) % int(match[2]) == int(match[1]) - 1
+
+
+def weight_bytes(trial: Trial) -> int:
+    """Bytes of one trial's weights, from its networks at the width of the prepared features."""
+    fitted = perceptors.get(trial.perceptor).fitted
+    card = feature_card(
+        trial.dataset, trial.perceptor, trial.train[0], trial.split_seed if fitted else None
+    )
+    classes = len(card["class_names"][trial.target])
+    task = Task(card["shape"][-1], classes, len(trial.train), torch.zeros(1, classes))
+    model = algorithms.get(trial.algorithm)(
+        task, stack_hparams([trial.values]), initial_streams([trial]), trial.variant
+    )
+    return sum(p.numel() * p.element_size() for p in model.state_dict().values())
+
+
+def stack_size(weights: int, device: str) -> int:
+    """How many trials of so many bytes of weights train best as one stack on a device."""
+    if device == "cpu":
+        share = _cache_bytes() // max(1, weights)
+        return int(min(CPU_MOST, max(CPU_LEAST, share)))
+    free, _ = torch.cuda.mem_get_info()
+    return int(min(GPU_MOST, max(1, GPU_SHARE * free // (GPU_COPIES * max(1, weights)))))
+
+
+def _cache_bytes() -> int:
+    """The last-level cache of this machine; 8 MiB where the system does not tell."""
+    try:
+        size = os.sysconf("SC_LEVEL3_CACHE_SIZE")
+    except (ValueError, OSError):
+        size = 0
+    return size if size > 0 else 8 * 2**20
+
+
+def cut(trials: Sequence[Trial], device: str, workers: int) -> list[tuple[Trial, ...]]:
+    """Chunks of stackable trials of a size that suits the device, enough of them for every worker.
+
+    What learns nothing is done at once and comes first; then the longest, so that the last ones to
+    finish are short.
+    """
+    stacks: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        stacks[trial.stack].append(trial)
+    chunks = []
+    for stack in stacks.values():
+        size = stack_size(weight_bytes(stack[0]), device)
+        # Equal chunks, as many as the workers share evenly.
+        number = -(-len(stack) // size)
+        if workers > 1:
+            number = min(len(stack), -(-number // workers) * workers)
+        length = -(-len(stack) // number)
+        chunks += [tuple(stack[i : i + length]) for i in range(0, len(stack), length)]
+    return sorted(
+        chunks,
+        key=lambda chunk: (
+            algorithms.get(chunk[0].algorithm).learns,
+            -len(chunk) * chunk[0].steps,
+        ),
+    )
