@@ -52,7 +52,7 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
         ([*RUN, "-p", "seeds", "0"], "no seeds"),
         ([*RUN, "-p", "algorithms", "[]"], "one or more different learners"),
         ([*RUN, "-p", "algorithms", '["erm", "erm"]'], "one or more different learners"),
-        ([*RUN, "-p", "algorithms", '["majority"]'], "one or more different learners"),
+        ([*RUN, "-p", "algorithms", '["majority"]'], "'majority' learns nothing"),
         (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
         (["paper", "--to", "docx"], "invalid choice"),
         (["paper", "--road", "built-inn"], "no road 'built-inn'; did you mean 'built-in'"),

@@ -45,6 +45,9 @@ def test_what_has_rows_is_not_asked_again(ask):
     assert count == 3 and rows.num_rows == 6 and set(rows["status"].to_pylist()) == {"ok"}
     assert json.loads(rows["hparams"][0].as_py()) == {"a": 1}
     assert ask()[0] == 0 and ask(QUESTIONS[:2])[1].num_rows == 4
+    turned = ask(QUESTIONS[::-1])[1]
+    assert turned["split_seed"].to_pylist() == [2, 2, 1, 1, 0, 0]
+    assert turned["metric"].to_pylist() == ["a", "b"] * 3
     assert ask(version=2)[0] == 3
     assert ask([{**QUESTIONS[0], "hparams": {"a": 2}}])[0] == 1
 

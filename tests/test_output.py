@@ -66,7 +66,7 @@ def test_provenance_is_that_of_the_rows_not_of_this_run():
     assert set(found["Commit"].split(", ")) == {
         f"`{'a' * 12}`", f"`{'c' * 12}` with uncommitted changes"}  # fmt: skip
     assert found["Packages"] == "torch 1.0" and "Python 3.9.0" in found["System"]
-    assert found["Training"] == "3.0 minutes in 2 stacks"
+    assert found["Computed"] == "in 3.0 minutes of wall time, in 2 parts"
 
 
 def test_rows_are_written_once_in_one_order_with_a_record():

@@ -1,5 +1,6 @@
 """The paper is assembled from what notebooks wrote, and says what is missing."""
 
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -75,3 +76,29 @@ def test_numbers_are_strings_of_one_owner(second, complaint, tmp_path):
     (tmp_path / "two.json").write_text(second)
     with pytest.raises(MglibError, match=re.escape(complaint)):
         variables(sorted(tmp_path.glob("*.json")))
+
+
+def test_what_is_committed_stands_in_for_notebooks_that_were_not_run(tmp_path, monkeypatch):
+    """Without data a notebook of pictures cannot run: its figures and numbers are committed."""
+    root, material, results = tmp_path / "root", tmp_path / "report", tmp_path / "results"
+    monkeypatch.setenv("MGLIB_RESULTS", str(results))
+    write_project(root, material)
+    record = json.dumps({"notebook": "00_tour"})
+    for folder, name in ((material / "figures", "one.svg"), (material / "numbers", "a.json")):
+        kept = root / "figures" if name == "one.svg" else results / "00_tour" / "numbers"
+        kept.mkdir(parents=True)
+        (folder / name).rename(kept / name)
+        (kept / f"{name}.json").write_text(record)
+    (root / "figures" / "nobodys.svg").write_text(SVG)
+    (html,) = build_paper("html", root, material)
+    page = Page(html.read_text())
+    assert "0.557 ± 0.021" in page.find("main")[0][1]
+    captions = [text for _, text in page.find("figcaption")]
+    assert captions[0] == "Figure 1: One figure Made by 00_tour."
+    assert not [a for a, _ in page.find("a") if "00_tour" in a["href"]], "it has no page here"
+    assert not (material / "source" / "figures" / "nobodys.svg").exists()
+    # Once it was run, only what it made counts.
+    (material / "notebooks").mkdir()
+    (material / "notebooks" / "00_tour.ipynb").write_text('{"cells": [], "metadata": {}}')
+    with pytest.raises(MglibError, match="no variable 'weak.erm'"):
+        build_paper("html", root, material)

@@ -158,3 +158,6 @@ def _legends(figure):
 def test_the_middle_lies_among_the_points():
     points = np.vstack([np.random.RandomState(0).randn(30, 2), [[100.0, 100.0]]])
     assert np.linalg.norm(middle(points)) < 1.5
+    taken = middle(points)[None]
+    assert np.linalg.norm(middle(points, taken, 0.3) - taken[0]) >= 0.3
+    assert (middle(points, taken, 1e6) == taken[0]).all()

@@ -95,14 +95,14 @@ def test_a_changed_number_changes_the_page(made, material, tmp_path):
     numbers = material / "numbers" / f"{NOTEBOOK}.json"
     before = numbers.read_text(encoding="utf-8")
     content = json.loads(before)
-    content["weak"]["erm_mean"] = "98.7654"
+    content["weak"]["majority_mean"] = "98.7654"
     try:
         numbers.write_text(json.dumps(content), encoding="utf-8")
         html, pdf = build_paper(report=tmp_path, material=material)
     finally:
         numbers.write_text(before, encoding="utf-8")
     assert "98.7654" not in made[0].read_text(encoding="utf-8")
-    assert "ERM reaches 98.7654 %" in " ".join(html.read_text(encoding="utf-8").split())
+    assert "98.7654 % for the majority class" in " ".join(html.read_text(encoding="utf-8").split())
     assert pdf.read_bytes() != made[1].read_bytes()
 
 
@@ -132,7 +132,8 @@ def test_local_targets_are_seen():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "data/README.md", "results/README.md"]
+    "name",
+    ["README.md", "CONTRIBUTING.md", "data/README.md", "results/README.md", "benchmarks/README.md"],
 )
 def test_local_links_and_images_are_files_of_the_repository(name):
     page, files = ROOT / name, tracked()

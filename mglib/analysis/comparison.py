@@ -48,7 +48,7 @@ def last_values(rows: pa.Table) -> pd.DataFrame:
     frame = rows.filter(reported).to_pandas()
     step = frame["step"].fillna(-1)
     frame = frame[step == step.groupby(frame["key"]).transform("max")]
-    asked = frame["hparams"].where(frame["algorithm"].isna(), None)
+    asked = frame["hparams"].where(frame["algorithm"].isna(), None).replace("{}", None)
     cells = frame[CELL].astype(object)
     frame = cells.where(cells.notna(), "").assign(
         asked=asked.fillna(""), key=frame["key"], value=frame["value"].astype(float)

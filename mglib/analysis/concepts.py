@@ -1,21 +1,16 @@
-"""What a dataset holds: a few of its instances in every modality, and the sizes of its splits."""
+"""What a dataset holds: a few of its instances in every modality."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mglib.data.splits import split_indices
 from mglib.errors import unknown
 from mglib.features import load_features, unpack_strings
 from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -93,41 +88,4 @@ def texts_of(dataset: str, instance: int) -> dict[str, str]:
     prepare(dataset, ("raw",), modalities=texts)
     return {
         m: unpack_strings(load_features(dataset, "raw", m).values[instance][None])[0] for m in texts
-    }
-
-
-def split_sizes(dataset: str, splits: int) -> pd.DataFrame:
-    """Instances and leak-free groups in each part: means over split seeds 0 to splits - 1."""
-    import pandas as pd
-
-    groups = load_features(dataset, "frozen", datasets.get(dataset).core[0]).groups
-    found = [split_indices(groups, seed) for seed in range(splits)]
-    return pd.DataFrame(
-        [
-            {
-                "part": part,
-                "instances": round(float(np.mean([len(f[part]) for f in found]))),
-                "groups": round(float(np.mean([len(set(groups[f[part]])) for f in found]))),
-                "share of instances": float(np.mean([len(f[part]) for f in found]) / len(groups)),
-            }
-            for part in found[0]
-        ]
-    )
-
-
-def data_numbers(dataset: str) -> dict[str, str]:
-    """Counts that a text on the dataset prints, formatted: concepts, classes, groups, ..."""
-    data = datasets.get(dataset)
-    first = load_features(dataset, "raw", data.core[0])
-    names = first.card["class_names"]
-    sounds = [load_features(dataset, "raw", m) for m in data.core if data.kinds[m] == "audio"]
-    takes, samples = sounds[0].values.shape[1:] if sounds else (0, 0)
-    return {
-        "concepts": f"{len(first.instance_ids):,}",
-        "groups": f"{len(np.unique(first.groups)):,}",
-        "classes": str(len(names["class"])),
-        "subgroups": str(len(names["subgroup"])),
-        "languages": str(sum(kind == "text" for kind in data.kinds.values())),
-        "takes": str(takes),
-        "seconds": f"{samples / (data.sample_rate or 1):g}",
     }

@@ -61,11 +61,12 @@ def measured(
     label: str = "measuring",
     artifact: bool = False,
 ) -> pa.Table:
-    """The rows of all questions; those without rows are answered first, with one thread.
+    """The rows of all questions, in their order; those without any are answered first.
 
     `answer` gets a question with its `key` and returns rows; a value that is None or not finite
     becomes a null with the status "undefined", so that it is not asked again. Raise `version` when
-    an answer changes. With `artifact` a question is also answered if its artifact is missing.
+    an answer changes. With `artifact` a question is also answered if its artifact is missing. One
+    thread computes.
     """
     from threadpoolctl import threadpool_limits
 
@@ -87,12 +88,16 @@ def measured(
             f"`mglib run {experiment} --profile {profile}` computes them"
         )
     if pending:
+        import sklearn  # noqa: F401  # thread limits reach only libraries that are loaded by now
+
         with (
             Progress(f"{experiment}: {label}", len(pending), "values") as progress,
             threadpool_limits(limits=1),  # sums must not hang on the number of cores
         ):
             _answer_all(experiment, pending, answer, profile, progress)
-    return read_rows(experiment, wanted, profile)
+    rows = read_rows(experiment, wanted, profile)  # in whatever order the parts are named
+    places = {key: place for place, key in enumerate(wanted)}
+    return rows.take(np.argsort([places[key] for key in rows["key"].to_pylist()], kind="stable"))
 
 
 def _answer_all(

@@ -68,7 +68,7 @@ def probe_rows(
 ) -> pa.Table:
     """Rows `accuracy`, `majority` and `penalty` of each modality, perceptor, target and split.
 
-    The target stands in `hparams`.
+    The target stands in `hparams`; the penalty has the split "validation", where it was chosen.
     """
 
     def answer(question: dict[str, Any]) -> Answer:
@@ -80,12 +80,13 @@ def probe_rows(
         parts = split_indices(found.groups, question["split_seed"])
         labels = found.targets[json.loads(question["hparams"])["target"]]
         accuracy, penalty = probe(found.values, labels, parts)
-        values = {
-            "accuracy": accuracy,
-            "majority": majority_accuracy(labels, parts),
-            "penalty": penalty,
-        }
-        return [{"metric": m, "value": v, "n": len(parts["test"])} for m, v in values.items()]
+        majority = majority_accuracy(labels, parts)
+        n = len(parts["test"])
+        return [
+            {"metric": "accuracy", "value": accuracy, "n": n},
+            {"metric": "majority", "value": majority, "n": n},
+            {"metric": "penalty", "value": penalty, "n": n, "split": "validation"},
+        ]
 
     questions = [
         {

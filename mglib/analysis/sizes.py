@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mglib.analysis.measured import Answer, measured
-from mglib.data.splits import split_indices
+from mglib.data.splits import FRACTIONS, split_indices
 from mglib.features import load_features
 from mglib.registry import datasets
 
@@ -46,7 +46,7 @@ def size_table(rows: pa.Table) -> pd.DataFrame:
     import pandas as pd
 
     table = rows.to_pandas()
-    means = table.pivot_table(index="split", columns="metric", values="value", sort=False)
+    means = table.pivot_table(index="split", columns="metric", values="value").loc[[*FRACTIONS]]
     return pd.DataFrame(
         {
             "part": list(means.index),

@@ -20,10 +20,16 @@ MODALITY_MARKS = ["o", "s", "^", "D"]
 DOTS = 150  # per inch: thousands of marks are drawn as one picture
 
 
-def middle(points: np.ndarray) -> np.ndarray:
-    """The point [2] of points [N, 2] with the least median distance to the others."""
-    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    return points[np.median(gaps, axis=1).argmin()]
+def middle(points: np.ndarray, taken: np.ndarray | None = None, gap: float = 0.0) -> np.ndarray:
+    """The point [2] of points [N, 2] with the least median distance to the others.
+
+    Points nearer than `gap` to one of those `taken` [K, 2] are passed over, unless all are.
+    """
+    spread = np.median(np.linalg.norm(points[:, None] - points[None], axis=-1), axis=1)
+    if taken is not None and len(taken):
+        near = np.linalg.norm(points[:, None] - taken[None], axis=-1).min(axis=1) < gap
+        spread = np.where(near, spread + spread.max() + 1, spread)
+    return points[spread.argmin()]
 
 
 def _look(place: int) -> tuple[str, str]:
@@ -44,8 +50,11 @@ def _panel(
         axes.scatter(
             own["x"], own["y"], s=size, c=colour, marker=shape, alpha=0.75, linewidths=0, zorder=-1
         )
+    gap = 0.07 * float(np.ptp(points[["x", "y"]].to_numpy(float), axis=0).max())
+    taken: list[np.ndarray] = []
     for label, own in points.groupby("class"):
-        x, y = middle(own[["x", "y"]].to_numpy(float))
+        x, y = middle(own[["x", "y"]].to_numpy(float), np.reshape(taken, (-1, 2)), gap)
+        taken.append(np.array([x, y]))
         axes.text(
             x,
             y,
@@ -83,9 +92,9 @@ def draw_projections(points: pd.DataFrame, mark: int | None = None) -> Figure:
     names = dict(sorted(set(zip(points["class"], points["class_name"], strict=True))))
     with style():
         figure = plt.figure(figsize=(WIDTH, 1.0 + 1.72 * len(methods) + 3.4), dpi=DOTS)
-        above, below = figure.subfigures(
-            2, 1, height_ratios=[1.72 * len(methods), 3.4 + 1.0], hspace=0.03
-        )
+        heights = [1.72 * len(methods), 3.4 + 1.0]
+        parts = figure.subfigures(2, 1, squeeze=False, height_ratios=heights, hspace=0.03)
+        above, below = parts[:, 0]
         grid = above.subplots(len(methods), columns, squeeze=False)
         for row, method in zip(grid, methods, strict=True):
             for axes, space in zip(row, modalities, strict=True):

@@ -100,8 +100,8 @@ class Output:
             [
                 ("Commit", seen(lambda r: f"`{str(r['commit'])[:12]}`" + DIRTY * bool(r["dirty"]))),
                 ("Profile", self.parameters["profile"]),
-                ("Training", f"{seconds / 60:.1f} minutes in {stacks} stacks"),
-                ("Device", seen(lambda r: f"{r['device']}, {r['threads']} thread per stack")),
+                ("Computed", f"in {seconds / 60:.1f} minutes of wall time, in {stacks} parts"),
+                ("Device", seen(lambda r: f"{r['device']}, {r['threads']} thread per part")),
                 ("System", seen(lambda r: f"{r['platform']}, Python {r['python']}")),
                 ("Packages", seen(lambda r: ", ".join(map(" ".join, r["versions"].items())))),
                 ("Lock file", seen(lambda r: f"`{str(r['lock'])[:16]}`")),
