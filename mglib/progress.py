@@ -32,6 +32,7 @@ class Progress:
     def __init__(self, label: str, total: float, unit: str = "it"):
         self.label, self.total, self.unit = label, total, unit
         self.done = 0.0
+        self._found = 0.0
         self.note = ""
         self._mode = _mode()
         self._started = time.monotonic()
@@ -54,9 +55,14 @@ class Progress:
             self._draw()
             self._drawn = now
 
+    def tick(self, steps: int, computed: bool = True) -> None:
+        """Add units; those that were found done, not computed now, do not count for the rate."""
+        self._found += 0 if computed else steps
+        self.advance(steps)
+
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
-        rate = self.done / seconds if seconds > 0 else 0.0
+        rate = (self.done - self._found) / seconds if seconds > 0 else 0.0
         left = _clock((self.total - self.done) / rate) if rate else "?"
         share = 100 * self.done / self.total if self.total else 100.0
         note = f"  {self.note}" if self.note else ""

@@ -14,6 +14,7 @@ import sys
 import time
 import tokenize
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -152,11 +153,34 @@ def _command() -> str:
     return shlex.join(["mglib" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
+@cache
+def _code() -> dict[str, Any]:
+    """Commit and dirty flag: of the code as it was when the process began to use it."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+    }
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    """Python, system, packages and lock file of this process."""
+    lock = paths.ROOT / "requirements.lock"
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
+        "lock": file_sha256(lock) if lock.exists() else None,
+    }
+
+
 class Record:
     """Provenance of one piece of work; start it before the work, `finish` it after."""
 
     def __init__(self) -> None:
         self._started = time.time()
+        _code()
 
     def seconds(self) -> float:
         """Wall time since the work began."""
@@ -164,17 +188,11 @@ class Record:
 
     def finish(self, **more: Any) -> dict[str, Any]:
         """Commit, dirty flag, command, versions, lock, wall time [s], peak memory [MiB], `more`."""
-        status = _git("status", "--porcelain", "--untracked-files=no")
-        lock = paths.ROOT / "requirements.lock"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {
-            "commit": _git("rev-parse", "HEAD"),
-            "dirty": None if status is None else bool(status),
+            **_code(),
             "command": _command(),
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-            "versions": {name: v for name in _PACKAGES if (v := _version(name))},
-            "lock": file_sha256(lock) if lock.exists() else None,
+            **_environment(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "wall_seconds": round(self.seconds(), 3),
             "peak_memory_mib": round(peak, 1),

@@ -22,7 +22,7 @@ def bank(emoji_concepts, tmp_path, monkeypatch):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
     monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
     found = make_bank(instances=301)
-    monkeypatch.setattr(run, "load_bank", lambda trials, device: found)
+    monkeypatch.setattr(run, "load_bank", lambda *asked: found)
     return found
 
 
@@ -83,6 +83,42 @@ def test_weights_that_were_not_kept_are_trained_again_when_asked_for(bank):
     again = start([trial], weights=True)
     assert again.equals(rows)
     assert mglib.load(trial.key).trial == trial
+
+
+def test_a_learner_that_diverged_is_not_handed_out(bank):
+    trials = [make_trial(seed=s, steps=150, every=150, lr=1e30 if s else 1e-3) for s in range(2)]
+    rows = start(trials, weights=True)
+    assert rows[rows["key"] == trials[1].key]["value"].isna().all()
+    own = read_predictions(EXPERIMENT, {t.key for t in trials})
+    assert own[trials[0].key].chosen == 150 and own[trials[1].key].chosen is None
+    assert mglib.load(trials[0].key).trial == trials[0]
+    with pytest.raises(MglibError, match="diverged before its first checkpoint"):
+        mglib.load(trials[1].key)
+    again = start(trials, weights=True)
+    assert again.equals(rows)
+
+
+def test_weights_of_another_version_are_not_taken_for_the_present_one(bank, monkeypatch):
+    trial = make_trial(steps=10)
+    start([trial], weights=True)
+    monkeypatch.setattr("mglib.algorithms.erm.ERM.version", 99)
+    with pytest.raises(MglibError, match=f"another version .* `mglib why {trial.key}` says which"):
+        mglib.load(trial.key)
+
+
+def test_a_flipped_byte_in_an_artifact_is_one_line(bank, tmp_path):
+    trial = make_trial(steps=10)
+    start([trial], weights=True)
+    for ending, use in (
+        ("predictions", lambda: read_predictions(EXPERIMENT, {trial.key})),
+        ("weights", lambda: mglib.load(trial.key)),
+    ):
+        (path,) = tmp_path.glob(f"*/*.{ending}.safetensors")
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(MglibError, match="^damaged file [^\n]*delete it and run again$"):
+            use()
 
 
 def test_importing_mglib_imports_no_torch():

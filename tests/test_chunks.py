@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from made_up import make_bank, make_trial
@@ -20,7 +22,7 @@ def small(emoji_concepts, tmp_path, monkeypatch):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
     monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
     bank = make_bank()
-    monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
+    monkeypatch.setattr(run, "load_bank", lambda *asked: bank)
 
 
 def start(trials):
@@ -83,26 +85,32 @@ class TooSmall(Training):
     """A machine whose memory holds two trials; it says so after some steps."""
 
     def run(self, tick, pause):
-        if len(self.trials) > 2:
-            saved.save_state("made_up", self)
-            tick(5)
-            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1")
-        super().run(tick, pause)
+        def stop():
+            if len(self.trials) > 2 and self.step in (7, 9):
+                saved.save_state("made_up", self)
+                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
+
+        super().run(tick, stop)
 
 
-def test_out_of_memory_halves_the_stack_and_the_rows_are_the_same(small, tmp_path, monkeypatch):
-    trials = [make_trial(seed=s) for s in range(7)]
+@pytest.mark.parametrize("wild", [(), (1,), (0, 1, 2)])
+def test_out_of_memory_halves_the_stack_and_the_rows_are_the_same(
+    wild, small, tmp_path, monkeypatch
+):
+    """Halves go on from the saved state, even where all of their trials have diverged."""
+    trials = [make_trial(seed=s, steps=120, lr=1e30 if s in wild else 1e-3) for s in range(7)]
     whole = start(trials)
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "halved"))
+    monkeypatch.setattr(run, "identity_code", lambda identities: {})
     monkeypatch.setattr(run, "Training", TooSmall)
     told = []
-    monkeypatch.setattr(
-        run.Progress, "advance", lambda self, amount=1, note="": told.append(amount)
-    )
+    monkeypatch.setattr(run.Progress, "tick", lambda self, steps, computed=True: told.append(steps))
     assert start(trials).equals(whole)
     assert sum(told) == sum(t.steps for t in trials)
-    assert len(list((tmp_path / "halved" / "made_up").glob("*.parquet"))) == 4
-    assert not list((tmp_path / "halved" / "made_up").glob("*.state.*"))
+    folder = tmp_path / "halved" / "made_up"
+    assert len(list(folder.glob("*.parquet"))) == 4 and not list(folder.glob("*.state.*"))
+    records = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    assert {record["resumed_at"] for record in records} == {7}
 
 
 def test_a_trial_too_large_for_the_machine_is_one_line(small, monkeypatch):

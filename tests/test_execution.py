@@ -19,6 +19,7 @@ from mglib.report.execution import (
     run_notebook,
     stop_if_sharded,
 )
+from mglib.report.parameters import parameters_of
 
 CELLS = [
     ("markdown", "# How many?", []),

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from _asked import change_record, part_of, trials_of
 
 from mglib import paths
 from mglib.algorithms.erm import ERM
+from mglib.arrays import save_arrays
 from mglib.cli import main
 from mglib.keys import gc as module
 from mglib.keys.gc import scan
@@ -47,9 +49,9 @@ def old(path, content=b"x", age=DAY):
 
 
 def artifact(path, *keys):
-    """A file with the head of a safetensors file that names keys."""
-    head = json.dumps({"__metadata__": {"keys": json.dumps(dict.fromkeys(keys, {}))}}).encode()
-    return old(path, len(head).to_bytes(8, "little") + head)
+    """A file of arrays that names keys."""
+    save_arrays(path, {"x": np.zeros(1)}, dict.fromkeys(keys, {}))
+    return old(path, None)
 
 
 def left_over():

@@ -83,5 +83,5 @@ def test_artifacts_are_found_and_missing_ones_are_made_again(ask, tmp_path):
     assert find_artifact("x", keys[2], "quick") is None
     assert find_artifact("x", keys[2], "reference") == committed
     committed.write_bytes(b"no tensors")
-    with pytest.raises(MglibError, match="damaged artifact"):
+    with pytest.raises(MglibError, match="damaged file"):
         load_artifact("x", keys[2], "reference")

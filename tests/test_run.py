@@ -52,7 +52,7 @@ def made_up_run(emoji_concepts, tmp_path, monkeypatch):
     """run_trials on the made-up world, in this process, with its rows in a folder of the test."""
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
     bank = make_bank()
-    monkeypatch.setattr(run, "load_bank", lambda trials, device: bank)
+    monkeypatch.setattr(run, "load_bank", lambda *asked: bank)
     trained = []
     monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
 

@@ -152,6 +152,29 @@ def test_a_damaged_state_is_said_and_costs_only_itself(damage, rows, capsys):
     assert resumed.rows() == whole.rows()
 
 
+def test_a_part_whose_trials_have_all_diverged_is_resumed_as_nothing_left():
+    bank = make_bank()
+    trials = [make_trial(seed=s, steps=250, every=50, lr=1e30 if s else 1e-3) for s in range(3)]
+    whole = Training(trials, bank)
+    whole.run()
+    stopped_at(130, trials, bank)
+    resumed = Training(trials[1:], bank)
+    resume_state(EXPERIMENT, keys(trials), resumed)
+    assert resumed.alive == []
+    resumed.run()
+    for trial in trials[1:]:
+        assert values_of(resumed.rows(), trial.key) == values_of(whole.rows(), trial.key)
+
+
+def test_a_state_made_by_other_code_is_no_start(capsys):
+    bank, trials = make_bank(), [make_trial(steps=40)]
+    training = Training(trials, bank)
+    save_state(EXPERIMENT, training, code=[("engine", "abc")])
+    resume_state(EXPERIMENT, keys(trials), training, [("engine", "abd")])
+    assert "saved state by other code" in capsys.readouterr().err
+    assert saved_stacks(EXPERIMENT) == []
+
+
 def test_a_state_without_weights_is_no_start_for_a_run_that_keeps_them(rows):
     bank, trials = make_bank(), [make_trial(steps=40)]
     stopped_at(20, trials, bank)

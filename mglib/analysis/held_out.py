@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.analysis.statistics import PLUS_MINUS, Interval, resampled_interval
 from mglib.errors import MglibError
 from mglib.registry import algorithms
 from mglib.trials.selection import held_out
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUPERVISED = "Supervised on it"
-PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
 def method_name(algorithm: str, variant: str) -> str:

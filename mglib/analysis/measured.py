@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from mglib import paths
+from mglib.arrays import load_arrays, save_arrays
 from mglib.errors import MglibError
 from mglib.features import data_identity
 from mglib.lineage import identity_code
@@ -78,8 +77,13 @@ def measured(
         if key not in present or (artifact and find_artifact(experiment, key, profile) is None)
     ]
     if pending and asked_only():
+        with threadpool_limits(limits=1):
+            started = time.monotonic()
+            answer(pending[0][0])
+            hours = (time.monotonic() - started) * len(pending) / 3600
         raise Estimated(
-            f"{experiment}: {label}: {len(pending)} of {len(wanted)} to compute, on 1 core"
+            f"{experiment}: {len(pending):,} of {len(wanted):,} values to compute ({label}), about "
+            f"{hours:.2f} hours on one core; what follows in the notebook is not counted"
         )
     if pending and os.environ.get("MGLIB_TRAIN") == "never":
         raise MglibError(
@@ -149,9 +153,7 @@ def find_artifact(experiment: str, key: str, profile: str) -> Path | None:
 def save_artifact(experiment: str, key: str, arrays: Mapping[str, np.ndarray]) -> Path:
     """Write arrays beside the fresh rows of a key, whole or not at all."""
     path = paths.rows() / experiment / "artifacts" / f"{key}.safetensors"
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    with paths.writing(path, "MGLIB_ROWS"):
-        paths.replace(path, content)
+    save_arrays(path, arrays)
     return path
 
 
@@ -160,10 +162,4 @@ def load_artifact(experiment: str, key: str, profile: str) -> dict[str, np.ndarr
     path = find_artifact(experiment, key, profile)
     if path is None:
         raise MglibError(f"{experiment}: no artifact of key {key}; run the notebook again")
-    try:
-        return load(path.read_bytes())
-    except SafetensorError as error:
-        raise MglibError(
-            f"damaged artifact {path}: {error}; delete the file and run again: only it is "
-            "computed again"
-        ) from error
+    return load_arrays(path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mglib import paths
+from mglib.arrays import about_arrays
 from mglib.errors import MglibError
 from mglib.features import path_of, recipe, state
 from mglib.keys.now import verdict
@@ -26,7 +27,6 @@ NAME = r"[0-9a-f]{16}"
 TEMPORARY = re.compile(r"^\..*\.(\d+)(\..*)?\.tmp$")
 BESIDE = re.compile(rf"^({NAME})(\.json|\.(predictions|weights)\.safetensors)$")
 ARTIFACT = re.compile(rf"^({NAME})\.safetensors$")  # in a folder of this name, beside the parts
-HEAD = 10**8  # bytes that the head of a safetensors file has at most
 STATE = re.compile(rf"^({NAME})(\.step\d+)?\.state\.(json|safetensors)$")
 FEATURES = re.compile(r"^([^.]+)(?:\.split(\d+))?\.(safetensors|json)$")
 
@@ -77,13 +77,10 @@ def _stale(part: Path) -> tuple[str, str]:
 
 
 def _keys_of_artifact(path: Path) -> set[str]:
-    """The keys that an artifact says it belongs to, in the head of its safetensors file."""
+    """The keys that an artifact says it belongs to; none if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            head = json.loads(file.read(min(size, HEAD)))
-        return set(json.loads(head["__metadata__"]["keys"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return set(about_arrays(path))
+    except MglibError:
         return set()
 
 
@@ -92,8 +89,8 @@ def _parts(folder: Path) -> Iterator[Found]:
     parts = {path.stem: path for path in folder.glob("*.parquet") if re.fullmatch(NAME, path.stem)}
     judged = {name: _stale(path) for name, path in parts.items()}
     keys = {name: keys_in(path) for name, path in parts.items()}
-    held = keys_in(paths.results() / f"{folder.name}.parquet")
-    held = held.union(*(keys[name] for name in parts if judged[name][0] != "stale"))
+    fresh = set[str]().union(*(keys[name] for name in parts if judged[name][0] != "stale"))
+    held = fresh | keys_in(paths.results() / f"{folder.name}.parquet")
     for name, (standing, reason) in sorted(judged.items()):
         if standing == "stale":
             yield Found(parts[name], f"stale: {reason}")
@@ -109,7 +106,8 @@ def _parts(folder: Path) -> Iterator[Found]:
             yield Found(path, "belongs to a stale part")
         elif not owner and _age(path) > GRACE and not held & {match[1], *_keys_of_artifact(path)}:
             yield Found(path, "its rows are gone or stale")
-    yield from _states(folder, held)
+    # A run at another profile than the reference goes on from a state whatever is committed.
+    yield from _states(folder, fresh)
 
 
 def _states(folder: Path, done: set[str]) -> Iterator[Found]:
@@ -228,7 +226,8 @@ def gc(delete: bool = False) -> list[str]:
     if not delete:
         return [*lines, f"{total} that nothing asks for; `mglib gc --delete` deletes them"]
     for one in left:
-        with paths.writing(one.path):
+        variable = "MGLIB_ROWS" if paths.rows() in one.path.parents else "MGLIB_CACHE"
+        with paths.writing(one.path, variable):
             one.path.unlink(missing_ok=True)
     return [*lines, f"deleted {total}"]
 

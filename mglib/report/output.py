@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DIRTY = " with uncommitted changes"
 # Parameters that change where or how a notebook runs, not what it says.
-INCIDENTAL = {"profile", "device", "shard"}
+INCIDENTAL = {"profile", "device", "shard", "weights"}
 
 
 def results_folder(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Path:

@@ -6,7 +6,6 @@ checkpoint, and the logits of the chosen one; `<part>.weights.safetensors` the l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from mglib import paths
+from mglib.arrays import about_arrays, load_arrays, save_arrays
 from mglib.errors import MglibError, unknown
 from mglib.registry import algorithms
 from mglib.rows import part_path
@@ -34,7 +32,8 @@ class Predictions:
     """What a trial said of its test part: P instances (places in the dataset), their groups [P],
 
     `hits` [K, E, P] at the checkpoints `steps` on the modalities `evaluate`, and `logits` [E, P, C]
-    at the step `chosen` (the best validation accuracy over the training modalities).
+    at the step `chosen` (the best validation accuracy over the training modalities; None if the
+    trial diverged before its first checkpoint).
     """
 
     instances: np.ndarray
@@ -42,93 +41,80 @@ class Predictions:
     steps: tuple[int, ...]
     evaluate: tuple[str, ...]
     hits: np.ndarray
-    chosen: int
+    chosen: int | None
     logits: np.ndarray
 
 
 def write_artifacts(experiment: str, training: Training) -> None:
     """Write predictions, and the weights that a stack kept, beside the place of its rows."""
-    tensors: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     about: dict[str, Any] = {}
     bank = training.bank
     for trial, found in zip(training.trials, training.found, strict=True):
         test = bank.splits[trial.split_seed]["test"]
         split = f"split{trial.split_seed}"
-        tensors[f"{split}.instances"] = test.astype(np.int32)
-        tensors[f"{split}.groups"] = bank.groups[test].astype(np.int32)
-        tensors[f"{trial.key}.hits"] = np.packbits(found.hits, axis=-1)
-        tensors[f"{trial.key}.logits"] = found.logits
+        arrays[f"{split}.instances"] = test.astype(np.int32)
+        arrays[f"{split}.groups"] = bank.groups[test].astype(np.int32)
+        arrays[f"{trial.key}.hits"] = np.packbits(found.hits, axis=-1)
+        arrays[f"{trial.key}.logits"] = found.logits
         about[trial.key] = {
             "split": split,
             "steps": trial.checkpoints,
             "evaluate": trial.evaluate,
-            "chosen": trial.checkpoints[found.chosen],
+            "chosen": trial.checkpoints[found.chosen] if found.chosen >= 0 else None,
         }
     keys = [trial.key for trial in training.trials]
-    _write(part_path(experiment, keys).with_suffix(PREDICTIONS), tensors, about)
+    save_arrays(part_path(experiment, keys).with_suffix(PREDICTIONS), arrays, about)
     if training.weights:
-        learned = {
-            f"{key}.{name}": value[place].cpu().numpy()
-            for place, key in enumerate(keys)
-            for name, value in training.weights.items()
+        _write_weights(part_path(experiment, keys).with_suffix(WEIGHTS), training)
+
+
+def _write_weights(path: Path, training: Training) -> None:
+    learned, about = {}, {}
+    task = training.model.task
+    for place, (trial, found) in enumerate(zip(training.trials, training.found, strict=True)):
+        diverged = found.chosen < 0
+        about[trial.key] = {
+            "trial": asdict(trial),
+            "features": task.features,
+            "classes": task.classes,
+            "diverged": diverged,
         }
-        task = training.model.task
-        models = {
-            trial.key: {
-                "trial": asdict(trial),
-                "features": task.features,
-                "classes": task.classes,
-            }
-            for trial in training.trials
-        }
-        _write(part_path(experiment, keys).with_suffix(WEIGHTS), learned, models)
+        if not diverged:
+            for name, value in training.weights.items():
+                learned[f"{trial.key}.{name}"] = value[place].cpu().numpy()
+    save_arrays(path, learned, about)
 
 
-def _write(path: Path, tensors: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    content = save(
-        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-        {"keys": json.dumps(about)},
-    )
-    with paths.writing(path, "MGLIB_ROWS"):
-        paths.replace(path, content)
-
-
-def _files(experiment: str, ending: str) -> Iterator[tuple[Path, Any, dict[str, Any]]]:
-    """Each artifact file of an experiment, opened, with what it says of its keys."""
+def _files(experiment: str, ending: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each artifact file of an experiment with what it says of its keys."""
     for path in sorted((paths.rows() / experiment).glob(f"*{ending}")):
         if not path.name.startswith("."):
-            try:
-                with safe_open(path, "np") as file:
-                    yield path, file, json.loads(file.metadata()["keys"])
-            except (SafetensorError, OSError) as error:
-                raise MglibError(
-                    f"damaged artifact {path}: {error}; delete the part "
-                    f"{path.name.removesuffix(ending)}.* and run again"
-                ) from error
+            yield path, about_arrays(path)
 
 
 def with_weights(experiment: str) -> set[str]:
-    """The keys of an experiment whose weights are kept."""
-    return {key for _, _, about in _files(experiment, WEIGHTS) for key in about}
+    """The keys of an experiment whose weights are kept, or known to have diverged."""
+    return {key for _, about in _files(experiment, WEIGHTS) for key in about}
 
 
 def read_predictions(experiment: str, keys: Collection[str]) -> dict[str, Predictions]:
-    """Predictions by key, of those keys that have some."""
+    """Predictions by key, of those keys that have some; raises MglibError for a damaged file."""
     found: dict[str, Predictions] = {}
-    for _, file, about in _files(experiment, PREDICTIONS):
-        for key in set(about) & set(keys) - set(found):
+    for path, about in _files(experiment, PREDICTIONS):
+        wanted = set(about) & set(keys) - set(found)
+        arrays = load_arrays(path) if wanted else {}
+        for key in wanted:
             own = about[key]
-            instances = file.get_tensor(f"{own['split']}.instances")
+            instances = arrays[f"{own['split']}.instances"]
             found[key] = Predictions(
                 instances,
-                file.get_tensor(f"{own['split']}.groups"),
+                arrays[f"{own['split']}.groups"],
                 tuple(own["steps"]),
                 tuple(own["evaluate"]),
-                np.unpackbits(file.get_tensor(f"{key}.hits"), axis=-1, count=len(instances)).astype(
-                    bool
-                ),
+                np.unpackbits(arrays[f"{key}.hits"], axis=-1, count=len(instances)).astype(bool),
                 own["chosen"],
-                file.get_tensor(f"{key}.logits"),
+                arrays[f"{key}.logits"],
             )
     return found
 
@@ -161,7 +147,7 @@ def load_learner(key: str) -> Learner:
     known: dict[str, tuple[Path, dict[str, Any]]] = {}
     experiments = sorted(folder.name for folder in paths.rows().glob("*") if folder.is_dir())
     for experiment in experiments:
-        for path, _, about in _files(experiment, WEIGHTS):
+        for path, about in _files(experiment, WEIGHTS):
             known |= {name: (path, own) for name, own in about.items()}
     fitting = [name for name in known if name.startswith(key)] if key else []
     if len(fitting) != 1:
@@ -176,14 +162,28 @@ def load_learner(key: str) -> Learner:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in own["trial"].items()
     }
-    trial = Trial(**asked)
+    if own["diverged"]:
+        raise MglibError(f"the learner of key {fitting[0]} diverged before its first checkpoint")
+    try:
+        trial = Trial(**asked)
+        present = trial.key
+    except (TypeError, MglibError) as error:
+        raise MglibError(f"key {fitting[0]} is of another version of mglib: {error}") from error
+    if present != fitting[0]:
+        raise MglibError(
+            f"the weights of key {fitting[0]} were made by another version of the algorithm, the "
+            f"engine or the data; `mglib why {fitting[0]}` says which"
+        )
     counts = torch.zeros(1, own["classes"])
     task = Task(own["features"], own["classes"], len(trial.train), counts)
     model = algorithms.get(trial.algorithm)(
         task, stack_hparams([trial.values]), initial_streams([trial]), trial.variant
     )
-    with safe_open(path, "pt") as file:
-        model.load_state_dict(
-            {name: file.get_tensor(f"{fitting[0]}.{name}")[None] for name in model.state_dict()}
-        )
+    arrays = load_arrays(path)
+    model.load_state_dict(
+        {
+            name: torch.from_numpy(arrays[f"{fitting[0]}.{name}"])[None]
+            for name in model.state_dict()
+        }
+    )
     return Learner(trial, model)

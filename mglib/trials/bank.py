@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mglib import paths
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.features import FeatureSet, load_features
@@ -36,16 +38,34 @@ class FeatureBank:
         )
 
 
-def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> FeatureBank:
-    """Load what trials of one dataset, perceptor and target need.
+def load_bank(
+    trials: Sequence[Trial], device: str = "cpu", split_seeds: Collection[int] = ()
+) -> FeatureBank:
+    """Load what trials of one dataset, perceptor and target need, and further splits.
 
-    Raises MglibError if features are missing or damaged, have different widths or instances, or
-    are not finite.
+    A process keeps its last bank: stacks that ask for the same read it once. Raises MglibError if
+    features are missing or damaged, have different widths or instances, or are not finite.
     """
     first = trials[0]
-    fitted = perceptors.get(first.perceptor).fitted
-    split_seeds = sorted({t.split_seed for t in trials})
-    modalities = sorted({m for t in trials for m in (*t.train, *t.evaluate)})
+    return _load(
+        *(str(paths.cache()), first.dataset, first.perceptor, first.target),
+        tuple(sorted({m for t in trials for m in (*t.train, *t.evaluate)})),
+        tuple(sorted({t.split_seed for t in trials} | set(split_seeds))),
+        device,
+    )
+
+
+@lru_cache(maxsize=1)
+def _load(
+    cache: str,
+    dataset: str,
+    perceptor: str,
+    target: str,
+    modalities: tuple[str, ...],
+    split_seeds: tuple[int, ...],
+    device: str,
+) -> FeatureBank:
+    fitted = perceptors.get(perceptor).fitted
     loaded: list[FeatureSet] = []
     block: dict[tuple[str, int], int] = {}
     sets: dict[tuple[str, int | None], int] = {}
@@ -54,24 +74,23 @@ def load_bank(trials: Sequence[Trial], device: str | torch.device = "cpu") -> Fe
             name = (modality, split_seed if fitted else None)
             if name not in sets:
                 sets[name] = len(loaded)
-                loaded.append(load_features(first.dataset, first.perceptor, *name))
+                loaded.append(load_features(dataset, perceptor, *name))
             block[modality, split_seed] = sets[name]
     reference = loaded[0]
     for features in loaded:
         if features.values.shape != reference.values.shape:
             raise MglibError(
-                f"{first.dataset}/{first.perceptor}: features of {features.card['modality']} have "
+                f"{dataset}/{perceptor}: features of {features.card['modality']} have "
                 f"shape {features.values.shape}, those of {reference.card['modality']} "
                 f"{reference.values.shape}; one learner needs one space (perceptor 'bound')"
             )
         if features.instance_ids != reference.instance_ids:
-            raise MglibError(f"{first.dataset}: modalities list different instances")
+            raise MglibError(f"{dataset}: modalities list different instances")
         if not np.isfinite(features.values).all():
             raise MglibError(
-                f"{first.dataset}/{first.perceptor}/{features.card['modality']}: "
-                "features are not finite"
+                f"{dataset}/{perceptor}/{features.card['modality']}: features are not finite"
             )
-    labels = np.asarray(reference.targets[first.target])
+    labels = np.asarray(reference.targets[target])
     return FeatureBank(
         values=torch.from_numpy(np.stack([f.values for f in loaded])).to(device),
         labels=torch.from_numpy(labels.astype(np.int64)).to(device),

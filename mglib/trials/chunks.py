@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import defaultdict
@@ -20,15 +21,19 @@ from mglib.trials.trial import Trial
 
 # On a CPU: stacks of 8 to 16 are the fastest, as long as their weights fit into the cache.
 CPU_LEAST, CPU_MOST = 4, 16
-# On a GPU: what a trial takes beside its weights, as multiples of them and of its activations.
-GPU_COPIES, GPU_SHARE, GPU_MOST = 6, 0.7, 1024
+BANK_MOST = 512 * 2**20  # bytes of features that a process keeps for stacks to come
+# On a GPU: copies of its weights that a trial takes (gradients, moments, room to compute), and
+# bytes for its rows on their way; what this misses, halving corrects.
+GPU_COPIES, GPU_ROWS, GPU_SHARE, GPU_MOST = 6, 16 * 2**20, 0.7, 1024
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Trials of one stack that train together and become one part of the experiment's rows.
 
-    `origin` are the keys of the stack whose saved state they may go on from.
+    `origin` are the keys of the stack whose saved state they may go on from, `code` the digests of
+    the code that was loaded when the run began, `split_seeds` the splits that stacks beside it need
+    as well, so that one reading of the features serves them all.
     """
 
     experiment: str
@@ -38,6 +43,8 @@ class Chunk:
     trials: tuple[Trial, ...]
     weights: bool = False
     origin: tuple[str, ...] = ()
+    code: tuple[tuple[str, str], ...] = ()
+    split_seeds: tuple[int, ...] = ()
 
     def halves(self) -> list[Chunk]:
         """The same trials in two chunks, which go on from the same saved state."""
@@ -69,13 +76,26 @@ def weight_bytes(trial: Trial) -> int:
     return sum(p.numel() * p.element_size() for p in model.state_dict().values())
 
 
+def shared_splits(trials: Sequence[Trial]) -> tuple[int, ...]:
+    """The splits of some trials of one dataset, if their features fit into `BANK_MOST` bytes."""
+    seeds = sorted({t.split_seed for t in trials})
+    first = trials[0]
+    fitted = perceptors.get(first.perceptor).fitted
+    card = feature_card(
+        first.dataset, first.perceptor, first.train[0], seeds[0] if fitted else None
+    )
+    modalities = {m for t in trials for m in (*t.train, *t.evaluate)}
+    size = 4 * math.prod(card["shape"]) * len(modalities) * (len(seeds) if fitted else 1)
+    return tuple(seeds) if size <= BANK_MOST else ()
+
+
 def stack_size(weights: int, device: str) -> int:
     """How many trials of so many bytes of weights train best as one stack on a device."""
     if device == "cpu":
         share = _cache_bytes() // max(1, weights)
         return int(min(CPU_MOST, max(CPU_LEAST, share)))
     free, _ = torch.cuda.mem_get_info()
-    return int(min(GPU_MOST, max(1, GPU_SHARE * free // (GPU_COPIES * max(1, weights)))))
+    return int(min(GPU_MOST, max(1, GPU_SHARE * free // (GPU_COPIES * weights + GPU_ROWS))))
 
 
 def _cache_bytes() -> int:

@@ -13,7 +13,7 @@ from mglib.registry import algorithms
 from mglib.trials.algorithm import Algorithm, Batch, Task, stack_hparams
 from mglib.trials.bank import FeatureBank
 from mglib.trials.measuring import Measurements, measure, rows_of
-from mglib.trials.optimisers import OPTIMISERS
+from mglib.trials.optimisers import optimiser_of
 from mglib.trials.sampling import BLOCK, initial_streams, minibatches, rows_in_use
 from mglib.trials.trial import Trial
 
@@ -63,7 +63,7 @@ class Training:
         self.model = build(own, self.bank)
         self.phases = self.model.phases() if self.model.learns else []
         self.optimisers = [
-            OPTIMISERS[phase.optimiser](phase.parameters, phase.weight_decay, **phase.settings)
+            optimiser_of(phase.optimiser)(phase.parameters, phase.weight_decay, **phase.settings)
             for phase in self.phases
         ]
         self._used = (rows_in_use(own) if self.phases else torch.ones(0)).to(
@@ -84,6 +84,9 @@ class Training:
     def resume(self, step: int, alive: Sequence[int], moving: Mapping[str, Tensor]) -> None:
         """Go on from `step` with the trials at the places `alive` and what was `moving` in them."""
         self.step = step
+        if not alive:
+            self.alive = []
+            return
         if list(alive) != self.alive:
             self._enter(alive)
         with torch.no_grad():
@@ -100,7 +103,7 @@ class Training:
             moving = {name: tensor[sound] for name, tensor in self.moving().items()}
             self.resume(self.step, [self.alive[i] for i in sound.nonzero().flatten()], moving)
         elif lost:
-            self.alive = []
+            self.resume(self.step, [], {})
         return lost
 
     def _checkpoint(self) -> None:

@@ -72,8 +72,6 @@ def estimate(
     """In words: trials, hours and gigabytes of what is pending of `asked` trials."""
     pending = sum(len(chunk.trials) for chunk in chunks)
     head = f"{experiment} at profile '{profile}': {asked:,} trials, {asked - pending:,} have rows"
-    if not chunks:
-        return f"{head}; nothing to train"
     kinds: dict[tuple[object, ...], list[Chunk]] = defaultdict(list)
     for chunk in chunks:
         kinds[(chunk.trials[0].stack, chunk.device)].append(chunk)

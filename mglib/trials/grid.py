@@ -69,8 +69,9 @@ def make_trials(
         raise unknown(f"variant of {algorithm}", variant, method.variants)
     if steps < 1 or every < 1:
         raise MglibError(f"steps ({steps}) and every ({every}) must be at least 1")
-    sets = [tuple(modalities) for modalities in train]
-    seeds, split_seeds, draws = [*seeds], [*split_seeds], [*draws]
+    # One order and plain numbers, so that one question has one key.
+    sets = [tuple(sorted(modalities)) for modalities in train]
+    seeds, split_seeds, draws = ([int(n) for n in some] for some in (seeds, split_seeds, draws))
     for name, number in (
         ("training sets", len(sets)),
         ("seeds", len(seeds)),

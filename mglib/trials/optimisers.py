@@ -216,3 +216,10 @@ class Adam(Optimiser):
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD}
+
+
+def optimiser_of(name: str) -> type[Optimiser]:
+    """The optimiser of a name; raises MglibError with the nearest if there is none."""
+    if name not in OPTIMISERS:
+        raise unknown("optimiser", name, OPTIMISERS)
+    return OPTIMISERS[name]

@@ -9,11 +9,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,10 +32,16 @@ from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
 from mglib.trials.artifacts import with_weights, write_artifacts
 from mglib.trials.bank import load_bank
-from mglib.trials.chunks import Chunk, cut, in_shard
+from mglib.trials.chunks import Chunk, cut, in_shard, shared_splits, stack_size, weight_bytes
 from mglib.trials.engine import Training
 from mglib.trials.estimate import Estimated, asked_only, estimate
 from mglib.trials.trial import Trial
+
+
+class Tick(Protocol):
+    """Is told of finished trial-steps, and whether they were computed now or found done."""
+
+    def __call__(self, steps: int, computed: bool = True) -> None: ...
 
 
 def choose_device(name: str = "auto") -> str:
@@ -62,25 +69,28 @@ def _one_thread(device: str) -> Iterator[None]:
 
 def _out_of_memory(error: Exception) -> bool:
     """Whether PyTorch found no memory; on a CPU it says so with a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    words = ("not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        word in str(error) for word in words
+    )
 
 
-def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
+def train_chunk(chunk: Chunk, tick: Tick) -> None:
     """Train a chunk, from its saved state if there is one, and write its rows with their record.
 
-    Out of memory halves the chunk. Raises MglibError if not even one trial fits.
+    `tick` is told of finished trial-steps and whether they were computed now. Out of memory halves
+    the chunk. Raises MglibError if not even one trial fits.
     """
-    told = 0
+    told = {True: 0, False: 0}
 
-    def tell(steps: int) -> None:
-        nonlocal told
-        told += steps
-        tick(steps)
+    def tell(steps: int, computed: bool = True) -> None:
+        told[computed] += steps
+        tick(steps, computed)
 
     try:
         _train(chunk, tell)
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not _out_of_memory(error):
+        if not _out_of_memory(error):
             raise
         if len(chunk.trials) == 1:
             raise MglibError(
@@ -89,33 +99,35 @@ def train_chunk(chunk: Chunk, tick: Callable[[int], None]) -> None:
             ) from error
     else:
         return
-    tick(-told)
+    for computed, steps in told.items():
+        tick(-steps, computed)
     if chunk.device == "cuda":
         torch.cuda.empty_cache()
     for half in chunk.halves():
         train_chunk(half, tick)
 
 
-def _train(chunk: Chunk, tick: Callable[[int], None]) -> None:
+def _train(chunk: Chunk, tick: Tick) -> None:
     keys = [trial.key for trial in chunk.trials]
     if part_path(chunk.experiment, keys).exists() and not chunk.weights:
-        tick(sum(t.steps for t in chunk.trials))  # another run has finished it meanwhile
+        tick(sum(t.steps for t in chunk.trials), False)  # another run has finished it meanwhile
         return
     record = Record()
     with _one_thread(chunk.device):
-        bank = load_bank(chunk.trials, chunk.device)
+        bank = load_bank(chunk.trials, chunk.device, chunk.split_seeds)
         training = Training(chunk.trials, bank, chunk.weights)
-        before = saved.resume_state(chunk.experiment, chunk.origin, training)
+        before = saved.resume_state(chunk.experiment, chunk.origin, training, chunk.code)
         resumed_at = training.step
         if resumed_at:
             lost = len(chunk.trials) - len(training.alive)
-            tick(len(training.alive) * resumed_at + lost * chunk.trials[0].steps)
+            tick(len(training.alive) * resumed_at + lost * chunk.trials[0].steps, False)
         due = time.monotonic() + saved.SECONDS
 
         def pause() -> None:
             nonlocal due
             if time.monotonic() >= due:
-                saved.save_state(chunk.experiment, training, before + record.seconds())
+                seconds = before + record.seconds()
+                saved.save_state(chunk.experiment, training, seconds, chunk.code)
                 due = time.monotonic() + saved.SECONDS
 
         training.run(tick, pause)
@@ -131,9 +143,9 @@ def _train(chunk: Chunk, tick: Callable[[int], None]) -> None:
             threads=threads,
             keys=keys,
             questions=pack({trial.key: trial.identity for trial in chunk.trials}),
-            code=identity_code(trial.identity for trial in chunk.trials),
+            code=dict(chunk.code),
             resumed_at=resumed_at,
-            seconds_before=round(before, 3),
+            wall_seconds=round(before + record.seconds(), 3),
         ),
     )
     saved.remove_state(chunk.experiment, keys)
@@ -160,15 +172,18 @@ def _start_worker(ticks: Any) -> None:
 def _work(chunk: Chunk) -> None:
     waiting, last = 0, time.monotonic()
 
-    def tick(steps: int) -> None:
+    def tick(steps: int, computed: bool = True) -> None:
         nonlocal waiting, last
+        if not computed:
+            _ticks.put((steps, False))
+            return
         waiting += steps
         if time.monotonic() - last > 0.5:
-            _ticks.put(waiting)
+            _ticks.put((waiting, True))
             waiting, last = 0, time.monotonic()
 
     train_chunk(chunk, tick)
-    _ticks.put(waiting)
+    _ticks.put((waiting, True))
 
 
 def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> None:
@@ -182,22 +197,24 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
             done, futures = wait(futures, timeout=0.2)
             while True:
                 try:
-                    progress.advance(ticks.get_nowait())
+                    steps, computed = ticks.get_nowait()
+                    progress.tick(steps, computed)
                 except queue.Empty:
                     break
             for future in done:
                 future.result()
         # The last ticks may still be on their way.
         progress.advance(progress.total - progress.done)
-    except KeyboardInterrupt:
-        for worker in set(multiprocessing.active_children()) - before:
-            worker.terminate()
-        raise
     except BrokenProcessPool as error:
         raise MglibError(
             "a worker process died (out of memory, or killed); finished trials are "
             "kept: run again, with fewer workers if memory was short"
         ) from error
+    except BaseException:
+        # Ctrl-C, or one worker's error: it is said now, not when the others are done.
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         ticks.close()
@@ -232,15 +249,26 @@ def plan(
 ) -> list[Chunk]:
     """The chunks that train these trials: first what was interrupted, where it was saved."""
     left = {trial.key: trial for trial in trials}
-    chunks = []
+    parts: list[tuple[tuple[Trial, ...], Sequence[str]]] = []
     for keys in saved.saved_stacks(experiment):
         own = tuple(left.pop(key) for key in keys if key in left)
-        if own:
-            chunks.append(Chunk(experiment, task, profile, device, own, weights, tuple(keys)))
-    for part in cut([*left.values()], device, workers):
-        origin = tuple(trial.key for trial in part)
-        chunks.append(Chunk(experiment, task, profile, device, part, weights, origin))
-    return chunks
+        # What a larger device saved is cut again: any part of a state can go on.
+        size = stack_size(weight_bytes(own[0]), device) if own else 1
+        parts += [(own[i : i + size], keys) for i in range(0, len(own), size)]
+    parts += [(part, [t.key for t in part]) for part in cut([*left.values()], device, workers)]
+    sources: dict[tuple[str, str], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        sources[trial.dataset, trial.perceptor].append(trial)
+    shared = {source: shared_splits(own) for source, own in sources.items()}
+    return [
+        Chunk(
+            *(experiment, task, profile, device, part, weights),
+            origin=tuple(origin),
+            code=tuple(identity_code(trial.identity for trial in part).items()),
+            split_seeds=shared[part[0].dataset, part[0].perceptor],
+        )
+        for part, origin in parts
+    ]
 
 
 def _pending(experiment: str, wanted: Collection[str], profile: str, weights: bool) -> set[str]:
@@ -281,7 +309,7 @@ def run_trials(
             file=sys.stderr,
         )
     workers = 1 if device == "cuda" else workers or paths.cores()
-    if asked_only():
+    if pending and asked_only():
         check_features(pending)
         chunks = plan(experiment, task, profile, pending, device, workers, weights)
         raise Estimated(estimate(chunks, len(wanted), workers, experiment, profile))
@@ -301,7 +329,7 @@ def run_trials(
                 _run_parallel(chunks, min(workers, len(chunks)), progress)
             else:
                 for chunk in chunks:
-                    train_chunk(chunk, progress.advance)
+                    train_chunk(chunk, progress.tick)
     rows = read_rows(experiment, wanted, profile)
     lost = set(wanted) - set(pc.unique(rows["key"]).to_pylist())
     if lost:

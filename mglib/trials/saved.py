@@ -25,6 +25,7 @@ from mglib.trials.engine import Training
 
 SECONDS = 60.0  # between two saves of a stack: what a kill costs at most
 ENDING = ".state.json"
+Code = Sequence[Sequence[str]]  # (part, digest) of what computes a stack
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Saved:
     seconds: float
     file: str
     sha256: str
+    code: list[list[str]]
     questions: dict[str, Any]
 
 
@@ -47,8 +49,11 @@ def _head(experiment: str, keys: Sequence[str]) -> Path:
     return part_path(experiment, keys).with_suffix(ENDING)
 
 
-def save_state(experiment: str, training: Training, seconds: float = 0.0) -> None:
-    """Save a stack between two steps, replacing its last state; `seconds` it took so far."""
+def save_state(experiment: str, training: Training, seconds: float = 0.0, code: Code = ()) -> None:
+    """Save a stack between two steps, replacing its last state.
+
+    `seconds` it took so far; `code` are the digests of what computes it.
+    """
     keys = [trial.key for trial in training.trials]
     head = _head(experiment, keys)
     tensors = {f"moving.{name}": value for name, value in training.moving().items()}
@@ -68,6 +73,7 @@ def save_state(experiment: str, training: Training, seconds: float = 0.0) -> Non
         seconds=seconds,
         file=f"{head.name.removesuffix(ENDING)}.step{training.step}.state.safetensors",
         sha256=hashlib.sha256(content).hexdigest(),
+        code=[[*part] for part in code],
         questions=pack({trial.key: trial.identity for trial in training.trials}),
     )
     with paths.writing(head, "MGLIB_ROWS"):
@@ -114,21 +120,26 @@ def _read(head: Path) -> Saved | None:
         return None
 
 
-def _forget(head: Path) -> None:
-    print(f"mglib: damaged saved state {head}; its trials start anew", file=sys.stderr)
+def _forget(head: Path, what: str = "damaged saved state") -> None:
+    print(f"mglib: {what} {head}; its trials start anew", file=sys.stderr)
     head.unlink(missing_ok=True)
     _remove_tensors(head)
 
 
-def resume_state(experiment: str, keys: Sequence[str], training: Training) -> float:
+def resume_state(
+    experiment: str, keys: Sequence[str], training: Training, code: Code = ()
+) -> float:
     """Bring a new stack of trials, or of some of them, to where the stack of these keys was saved.
 
-    Returns the seconds that it took to get there. Without a saved state, or with a damaged one,
-    the trials start at the beginning.
+    Returns the seconds that it took to get there. Without a saved state, with a damaged one, or
+    with one that other code made, the trials start at the beginning.
     """
     head = _head(experiment, keys)
     saved = _read(head)
     if saved is None or bool(training.weights) > saved.weights:
+        return 0.0
+    if saved.code != [[*part] for part in code]:
+        _forget(head, "saved state by other code")
         return 0.0
     try:
         content = head.with_name(saved.file).read_bytes()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from mglib.errors import MglibError
 from mglib.features import data_identity
 from mglib.provenance import digest
 from mglib.registry import algorithms
@@ -37,6 +38,10 @@ class Trial:
     hparams: str
     target: str = "class"
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision != "float32":
+            raise MglibError(f"precision '{self.precision}' is not known (float32 is)")
 
     @cached_property
     def identity(self) -> dict[str, Any]:
