@@ -74,7 +74,8 @@ def test_the_notebook_writes_all_that_the_paper_uses(material):
 
 
 def test_the_paper_renders_with_nothing_unresolved(made, material):
-    html, pdf = made
+    html, pdf, *pages = made
+    assert [page.name for page in pages] == ["compare.html"]
     assert (html.suffix, pdf.suffix) == (".html", ".pdf")
     assert pdf.read_bytes().startswith(b"%PDF-") and pdf.stat().st_size > 50_000
     page = Page(html.read_text(encoding="utf-8"))
@@ -98,7 +99,7 @@ def test_a_changed_number_changes_the_page(made, material, tmp_path):
     content["weak"]["majority_mean"] = "98.7654"
     try:
         numbers.write_text(json.dumps(content), encoding="utf-8")
-        html, pdf = build_paper(report=tmp_path, material=material)
+        html, pdf, *_ = build_paper(report=tmp_path, material=material)
     finally:
         numbers.write_text(before, encoding="utf-8")
     assert "98.7654" not in made[0].read_text(encoding="utf-8")
