@@ -9,6 +9,12 @@ from mglib.report.notebook_page import notebook_page
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
+SOUND = """
+<audio  controls="controls" >
+    <source src="data:audio/wav;base64,UklGRg==" type="audio/wav" />
+</audio>
+"""
+
 
 def code(source, *outputs, tags=()):
     return {
@@ -79,6 +85,7 @@ def page(tmp_path_factory):
         ),
         code("figure", shown(image_png=PNG, text_plain="<Figure size 600x300>")),
         code("plot", shown(text_html=script, text_plain="a plot")),
+        code("sound", shown(text_html=SOUND, text_plain="<Audio object>")),
         code("live", shown(application_javascript="alert(1)", text_plain="<Javascript object>")),
         code(
             "fail",
@@ -118,6 +125,8 @@ def test_parameters_are_told_apart_and_machinery_is_hidden(page):
 
 
 def test_page_loads_nothing_from_elsewhere(page):
+    assert '<audio controls="controls"' in page and "data:audio/wav;base64,UklGRg==" in page
+    assert "Audio object" not in page
     assert "cdn.example" not in page and "alert(1)" not in page and "Javascript object" not in page
     assert "a plot" in page
     named = re.findall(r'(?:src|href)="(?!data:|#)([^"]+)"', page)

@@ -13,7 +13,7 @@ from mglib.errors import MglibError
 from mglib.report.render import HERE, pandoc
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_FOREIGN = re.compile(r"<script|<iframe|<link|\s(?:src|data)=[\"']?(?!data:)", re.IGNORECASE)
+_FOREIGN = re.compile(r"<script|<iframe|<link|\s(?:src|data)=(?![\"']?data:)", re.IGNORECASE)
 _DRESS = (
     (r'<img role="img"', r'<img alt="Figure drawn by the cell above" role="img"'),
     (r"<table.*?</table>", r'<div class="scroll" role="group" tabindex="0">\g<0></div>'),
