@@ -14,7 +14,7 @@ PROFILE = config.get("profile", "laptop")
 TO = config.get("to", "all")
 ROAD = config.get("road", "built-in")
 RENDER = config.get("render") == "yes"  # from what is committed: no data prepared, no rows computed
-DATASETS = ["emoji_concepts"]
+DATASETS = ["emoji_concepts", "numerals", "smartwatch"]
 SPLITS = 10 if PROFILE == "reference" else 5
 CACHE, REPORT, RESULTS = paths.cache(), paths.report(), paths.results()
 MGLIB = paths.ROOT / "mglib"

@@ -46,7 +46,12 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
 
     one = command("prepare", "download, generate and encode datasets into the feature store")
     one.add_argument("dataset", nargs="+", help="names; `mglib list datasets` shows them")
-    one.add_argument("--perceptor", action="append", help="only this perceptor (repeatable)")
+    one.add_argument(
+        "--perceptor",
+        action="append",
+        metavar="P",
+        help="only this one, such as frozen or bound@pairs=20 (repeatable)",
+    )
     one.add_argument(
         "--modality", action="append", help="these modalities (default: the core ones)"
     )
@@ -113,10 +118,7 @@ def _list(args: argparse.Namespace) -> int:
             found[kind] = notebooks()
         else:
             entries = getattr(registry, kind)
-            found[kind] = {
-                name: (entries.get(name).__doc__ or "").strip().splitlines()[0]
-                for name in entries.names()
-            }
+            found[kind] = {name: entries.about(name) for name in entries.names()}
     if args.json:
         print(json.dumps(found, indent=1))
         return 0

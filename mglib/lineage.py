@@ -171,8 +171,10 @@ def _shown(path: Path) -> str:
 def _computed_from(perceptor: str) -> set[str]:
     """The perceptors that this one names as its parts, at any depth, on data of any kind.
 
-    Asked with a stand-in that has one modality of each kind, so that no dataset decides.
+    Asked with a stand-in that has one modality of each kind, so that no dataset decides; and by
+    its base name, so that no setting does.
     """
+    perceptor = registry.base_name(perceptor)
     kinds = sorted(registry.perceptors.get(perceptor).kinds)
     found: set[str] = set()
     for anchor in kinds:
@@ -192,15 +194,16 @@ def _computed_from(perceptor: str) -> set[str]:
 
 def parts_of(identity: Mapping[str, Any]) -> list[str]:
     """The parts whose versions went into a key, from its identity."""
-    question, data = identity.get("question", {}), identity.get("data", {})
+    question = identity.get("question", {})
     found = ["engine"] if "engine" in identity else []
     if "algorithm" in identity:
         found.append(f"algorithm/{question.get('algorithm')}")
     found += [f"measure/{name}" for name in identity.get("measure", {})]
-    if data:
+    for data in filter(None, (identity.get("data"), identity.get("unseen"))):
         found += ["splits", "store", f"dataset/{data['dataset']}"]
-        found += [f"perceptor/{name}" for name in data["versions"]["perceptors"]]
-    return found
+        names = map(registry.base_name, data["versions"]["perceptors"])
+        found += [f"perceptor/{name}" for name in names]
+    return list(dict.fromkeys(found))
 
 
 def code_of(part: str) -> str | None:

@@ -13,7 +13,7 @@ from mglib.registry import algorithms
 from mglib.trials.algorithm import Algorithm, Batch
 from mglib.trials.bank import FeatureBank
 from mglib.trials.engine import Training
-from mglib.trials.hyperparameters import draw_hparams
+from mglib.trials.hyperparameters import Pace, draw_hparams
 from mglib.trials.sampling import minibatches, rows_in_use
 from mglib.trials.trial import Trial
 
@@ -51,12 +51,21 @@ def make_trial(
     train: tuple[str, ...] = MODALITIES[:3],
     every: int | None = None,
     variant: str = "corrected",
+    hurried: bool = False,
     **hparams: float,
 ) -> Trial:
-    """A trial on the made-up world (its dataset's name is only a name here)."""
-    values = draw_hparams(algorithms.get(algorithm).search, 0, seed)
+    """A trial on the made-up world (its dataset's name is only a name here).
+
+    `hurried`: what begins after so many steps begins at the same share of `steps`, and every
+    learning rate is `lr`.
+    """
+    search = algorithms.get(algorithm).search
+    pace = Pace(iterations=steps / 5000) if hurried else Pace()
+    values = draw_hparams(search, 0, seed, pace=pace)
+    asked = {"lr": 1e-3, "batch_size": 8, **hparams}
+    rates = [name for name, item in search.items() if item.role == "rate"] if hurried else []
     values.update(
-        {k: v for k, v in {"lr": 1e-3, "batch_size": 8, **hparams}.items() if k in values}
+        {**dict.fromkeys(rates, asked["lr"]), **{k: v for k, v in asked.items() if k in values}}
     )
     return Trial(
         "emoji_concepts",

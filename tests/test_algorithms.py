@@ -83,7 +83,7 @@ def test_concat_of_one_modality_is_erm():
     bank = make_bank()
     rows = {}
     for name in ("erm", "concat"):
-        trial = make_trial(name, train=("glyph",), steps=30, weight_decay=0.0)
+        trial = make_trial(name, train=("glyph",), steps=30, weight_decay=0.0, wc=0.0)
         rows[name] = [(r["modality"], r["split"], r["value"]) for r in train([trial], bank)]
     assert rows["erm"] == rows["concat"]
 

@@ -47,7 +47,7 @@ def test_a_gpu_stack_grows_with_free_memory(monkeypatch):
 
 
 def test_the_weights_of_a_trial_are_counted(emoji_concepts):
-    d, c = 512, 8
+    d, c = 256, 8
     widths = [d, d // 2, d // 4, d // 2, d, c]
     numbers = sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
     assert weight_bytes(make_trial()) == 4 * numbers

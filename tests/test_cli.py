@@ -8,6 +8,7 @@ import pytest
 
 from mglib.cli import main
 
+DATA = "10_data_and_perceptors"
 RUN = ["run", "20_weak_generalization", "--no-notebook"]
 
 
@@ -53,6 +54,10 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
         ([*RUN, "-p", "algorithms", "[]"], "one or more different learners"),
         ([*RUN, "-p", "algorithms", '["erm", "erm"]'], "one or more different learners"),
         ([*RUN, "-p", "algorithms", '["majority"]'], "'majority' learns nothing"),
+        ([*RUN, "-p", "perceptor", "raw"], "learners take one vector per instance"),
+        (["run", "00_tour", "--no-notebook", "-p", "shown", "0"], "at least 1 is needed"),
+        (["run", DATA, "--no-notebook", "-p", "targets", '["clas"]'], "mean 'class'"),
+        (["run", DATA, "--no-notebook", "-p", "instances", "-5"], "not -5"),
         (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
         (["paper", "--to", "docx"], "invalid choice"),
         (["paper", "--road", "built-inn"], "no road 'built-inn'; did you mean 'built-in'"),

@@ -32,7 +32,7 @@ def identities():
     ("place", "changed", "words"),
     [
         ("mglib.algorithms.erm.ERM.version", "erm", "algorithm erm: version {old} then, 99 now"),
-        ("mglib.perceptors.bound.Bound.version", "bound", "perceptor bound: version 1 then, 99"),
+        ("mglib.perceptors.bound.Bound.version", "bound", "perceptor bound: version 2 then, 99"),
         ("mglib.perceptors.frozen.Frozen.version", "frozen|bound", "perceptor frozen: version 1"),
         (
             "mglib.perceptors.speech_embedding.SpeechEmbedding.version",

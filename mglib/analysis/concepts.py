@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mglib.errors import unknown
+from mglib.errors import MglibError, unknown
 from mglib.features import load_features, unpack_strings
 from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
@@ -58,9 +58,17 @@ def samples_at(dataset: str, instances: Sequence[int]) -> list[Sample]:
 
 
 def sample_instances(dataset: str, count: int, seed: int = 0) -> list[Sample]:
-    """Instances of `count` different classes, drawn at random; the first take of a sound."""
+    """Instances of `count` different classes, drawn at random; the first take of a sound.
+
+    Raises MglibError unless there are so many classes, and at least one.
+    """
     labels = load_features(dataset, "raw", datasets.get(dataset).anchor).targets["class"]
     random = np.random.RandomState(seed)
+    if not 1 <= count <= len(np.unique(labels)):
+        raise MglibError(
+            f"{count} concepts of different classes cannot be drawn; {dataset} has "
+            f"{len(np.unique(labels))} classes, and at least 1 is needed"
+        )
     classes = random.permutation(np.unique(labels))[:count]
     return samples_at(
         dataset, [int(random.choice(np.flatnonzero(labels == c))) for c in sorted(classes)]

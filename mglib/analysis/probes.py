@@ -12,7 +12,7 @@ from mglib.analysis.held_out import percent
 from mglib.analysis.measured import Answer, measured
 from mglib.analysis.statistics import Interval, resampled_interval
 from mglib.data.splits import split_indices
-from mglib.errors import MglibError
+from mglib.errors import MglibError, unknown
 from mglib.features import load_features
 from mglib.registry import datasets
 
@@ -69,7 +69,11 @@ def probe_rows(
     """Rows `accuracy`, `majority` and `penalty` of each modality, perceptor, target and split.
 
     The target stands in `hparams`; the penalty has the split "validation", where it was chosen.
+    Raises MglibError for a target that the dataset does not have.
     """
+    for target in targets:
+        if target not in datasets.get(dataset).targets:
+            raise unknown(f"target of {dataset}", target, datasets.get(dataset).targets)
 
     def answer(question: dict[str, Any]) -> Answer:
         import json

@@ -153,8 +153,14 @@ def projection_rows(
     Metrics: `trustworthiness` (of drawings), `davies_bouldin_class` and, where all modalities lie
     in one space (modality "all"), `davies_bouldin_modality`. The coordinates are artifacts. Where
     clusters of a drawing come to lie hangs on the last bits of a processor: its Davies-Bouldin
-    indices have the split "drawing", so that nobody compares them between machines.
+    indices have the split "drawing", so that nobody compares them between machines. Raises
+    MglibError for fewer instances than neighbourhoods can be judged by.
     """
+    if instances is not None and instances <= 2 * NEIGHBOURS:
+        raise MglibError(
+            f"a drawing needs more than {2 * NEIGHBOURS} instances, to judge {NEIGHBOURS} "
+            f"neighbours, not {instances}"
+        )
 
     def answer(question: dict[str, Any]) -> Answer:
         told = json.loads(question["hparams"])

@@ -47,8 +47,8 @@ class Dataset(ABC):
     work in making one (1 if absent). Raise `version` when the raw arrays or the index change.
 
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
-    [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]) or "text" (UTF-8 bytes, uint8
-    [N, L], zero-padded).
+    [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
+    [N, L], zero-padded) or "series" (float32 [N, steps, channels], all of one length).
     """
 
     name: ClassVar[str]

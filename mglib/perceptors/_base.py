@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
+from mglib.registry import Setting, Value
 
 Input = tuple[str, str]  # perceptor, modality
 
@@ -21,6 +22,9 @@ class Perceptor(ABC):
     `kinds` are those it takes, `unit_norm` says whether its rows have norm 1, `fitted` whether it
     learns on the binding part of a split, `steps` is the rough share of the work by kind (1 if
     absent). Raise `version` when the features change; those computed from them follow.
+
+    `settings` are what a name may set (`bound@pairs=20`); the registry makes the class of such a
+    name, with what is `chosen` in it.
     """
 
     name: ClassVar[str]
@@ -30,10 +34,21 @@ class Perceptor(ABC):
     fitted: ClassVar[bool] = False
     CARRIERS: ClassVar[tuple[Carrier, ...]] = ()
     steps: ClassVar[dict[str, int]] = {}
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    chosen: ClassVar[Mapping[str, Value]] = {}
+
+    @classmethod
+    def values(cls) -> dict[str, Any]:
+        """Every setting by its name, as chosen or by default."""
+        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
+
+    @classmethod  # noqa: B027 - most settings go together
+    def check_settings(cls) -> None:
+        """Raise MglibError for settings that are allowed each, but not together."""
 
     def parameters(self) -> dict[str, Any]:
         """What else decides the features, for cards and keys: values that JSON gives back alike."""
-        return {}
+        return self.values()
 
     def space(self, dataset: Dataset, modality: str) -> str:
         """The name of the space that the features of a modality lie in."""

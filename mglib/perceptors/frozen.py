@@ -12,6 +12,7 @@ from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Encoder, Input, Perceptor
 from mglib.perceptors.efficientnet_lite import EfficientNetLite0
+from mglib.perceptors.motion_statistics import MotionStatistics
 from mglib.perceptors.speech_embedding import SpeechEmbedding
 from mglib.perceptors.universal_sentence_encoder import UniversalSentenceEncoder
 from mglib.registry import perceptors
@@ -20,7 +21,9 @@ ENCODERS: dict[str, type[Encoder]] = {
     "image": EfficientNetLite0,
     "audio": SpeechEmbedding,
     "text": UniversalSentenceEncoder,
+    "series": MotionStatistics,
 }
+KEYED = ("image", "audio", "text")  # later kinds stand in keys by their encoder alone (`parts`)
 
 
 @perceptors.register("frozen")
@@ -33,8 +36,8 @@ class Frozen(Perceptor):
     steps = {kind: encoder.steps[kind] for kind, encoder in ENCODERS.items()}
 
     def parameters(self) -> dict[str, Any]:
-        """The encoder of each kind."""
-        return {kind: encoder.name for kind, encoder in ENCODERS.items()}
+        """The encoder of each kind that version 1 began with, so that a new kind changes no key."""
+        return {kind: ENCODERS[kind].name for kind in KEYED}
 
     def inputs(self, dataset: Dataset, modality: str) -> list[Input]:
         """The raw modality."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mglib.errors import MglibError
 from mglib.trials.hyperparameters import Hyperparameter, log10_uniform, whole_log2_uniform
 from mglib.trials.networks import Streams, rung
 
@@ -52,7 +53,7 @@ class Batch:
 
 # ModalBed's ranges for domain-generalization methods (its hparams_registry.py).
 COMMON_SEARCH: dict[str, Hyperparameter] = {
-    "lr": Hyperparameter(5e-5, log10_uniform(-5, -3.5)),
+    "lr": Hyperparameter(5e-5, log10_uniform(-5, -3.5), "rate"),
     "weight_decay": Hyperparameter(0.0, log10_uniform(-6, -2)),
     "batch_size": Hyperparameter(32, whole_log2_uniform(3, 5.5)),
 }
@@ -65,7 +66,10 @@ class Phase:
     `lr` and `weight_decay` are [T], `lr` also a function of the step (a schedule). `optimiser` is a
     name of optimisers.OPTIMISERS, `settings` its further arguments, [T] or plain (momentum, betas).
     `active` and `resets` say for each trial [T] whether this phase moves it at a step, and whether
-    its optimiser starts anew before that step. Steps count from 1.
+    its optimiser starts anew before that step. Steps count from 1. `modulate` changes the gradients
+    (in the order of `parameters`) between the backward pass and the update. Phases run in their
+    order, each on the weights that the ones before it left; one that `continues` an earlier phase,
+    by its number, has the same parameters and goes on with its optimiser.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -76,6 +80,8 @@ class Phase:
     settings: Mapping[str, Any] = field(default_factory=dict)
     active: Callable[[int], Tensor] | None = None
     resets: Callable[[int], Tensor] | None = None
+    modulate: Callable[[Batch, Sequence[Tensor]], Sequence[Tensor]] | None = None
+    continues: int | None = None
 
 
 class Algorithm(nn.Module, ABC):
@@ -84,12 +90,14 @@ class Algorithm(nn.Module, ABC):
     A subclass builds its networks in `__init__`, gives `loss` [T] and `predict` [T, N, C], and says
     whether it needs the same instances in every modality (`aligned`). It knows neither the device
     nor the optimiser loop. All that it learns is in parameters and buffers that lead with T.
+    `defects` says of a variant, in one sentence, what its published code does wrong.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     version: ClassVar[int] = 1
     variants: ClassVar[tuple[str, ...]] = ("corrected",)
+    defects: ClassVar[Mapping[str, str]] = {}
     aligned: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     search: ClassVar[Mapping[str, Hyperparameter]] = COMMON_SEARCH
@@ -108,6 +116,19 @@ class Algorithm(nn.Module, ABC):
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, N, C] of features [T, N, D] of one modality, seen or unseen."""
 
+    def predict_together(self, x: Tensor, slots: Tensor) -> Tensor:
+        """Log-probabilities [T, N, C] of K modalities of the same instances, x [T, K, N, D].
+
+        By default the mean of those of each alone (a product of experts; ours). `slots` [T, K] are
+        the places of the modalities among those trained on, -1 for an unseen one.
+        """
+        alone = [self.predict(x[:, k]).log_softmax(-1) for k in range(x.shape[1])]
+        return torch.stack(alone).mean(0)
+
+    def predict_by_slot(self, x: Tensor) -> Tensor:
+        """Logits [T, N, C] of one modality as the mean over slots, of a method that has slots."""
+        raise MglibError(f"'{self.name}' has no slots for modalities")
+
     def phases(self) -> list[Phase]:
         """The optimisers that make up one step, in order; by default one Adam on the loss."""
         return [
@@ -115,6 +136,12 @@ class Algorithm(nn.Module, ABC):
                 list(self.parameters()), self.loss, self.hparams["lr"], self.hparams["weight_decay"]
             )
         ]
+
+    def finish(self, batch: Batch) -> None:  # noqa: B027 - most algorithms have nothing to do
+        """Change what no optimiser does (running means, in buffers) once a step is done.
+
+        Called after the phases of the step, on its minibatch, without gradients.
+        """
 
     @classmethod
     def noise(

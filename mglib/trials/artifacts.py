@@ -51,6 +51,8 @@ def write_artifacts(experiment: str, training: Training) -> None:
     about: dict[str, Any] = {}
     bank = training.bank
     for trial, found in zip(training.trials, training.found, strict=True):
+        if trial.splits != "disjoint":
+            continue  # each modality has other instances there; only rows are kept
         test = bank.splits[trial.split_seed]["test"]
         split = f"split{trial.split_seed}"
         arrays[f"{split}.instances"] = test.astype(np.int32)

@@ -68,6 +68,11 @@ def weight_bytes(trial: Trial) -> int:
     card = feature_card(
         trial.dataset, trial.perceptor, trial.train[0], trial.split_seed if fitted else None
     )
+    if len(card["shape"]) != 2:
+        raise MglibError(
+            f"learners take one vector per instance, but {trial.dataset}/{trial.perceptor}/"
+            f"{trial.train[0]} has shape {card['shape']}; use another perceptor, such as 'bound'"
+        )
     classes = len(card["class_names"][trial.target])
     task = Task(card["shape"][-1], classes, len(trial.train), torch.zeros(1, classes))
     model = algorithms.get(trial.algorithm)(
@@ -86,6 +91,7 @@ def shared_splits(trials: Sequence[Trial]) -> tuple[int, ...]:
     )
     modalities = {m for t in trials for m in (*t.train, *t.evaluate)}
     size = 4 * math.prod(card["shape"]) * len(modalities) * (len(seeds) if fitted else 1)
+    size *= 2 if first.unseen else 1
     return tuple(seeds) if size <= BANK_MOST else ()
 
 

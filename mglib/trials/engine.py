@@ -13,7 +13,7 @@ from mglib.registry import algorithms
 from mglib.trials.algorithm import Algorithm, Batch, Task, stack_hparams
 from mglib.trials.bank import FeatureBank
 from mglib.trials.measuring import Measurements, measure, rows_of
-from mglib.trials.optimisers import optimiser_of
+from mglib.trials.optimisers import Optimiser, optimiser_of
 from mglib.trials.sampling import BLOCK, initial_streams, minibatches, rows_in_use
 from mglib.trials.trial import Trial
 
@@ -24,11 +24,9 @@ def build(trials: Sequence[Trial], bank: FeatureBank) -> Algorithm:
     """The stacked model of some trials with their initial weights, on the bank's device."""
     first = trials[0]
     labels = bank.labels.cpu().numpy()
+    aligned = algorithms.get(first.algorithm).aligned
     counts = np.stack(
-        [
-            np.bincount(labels[bank.splits[t.split_seed]["train"]], minlength=bank.classes)
-            for t in trials
-        ]
+        [np.bincount(labels[bank.pools(t, aligned)[0]], minlength=bank.classes) for t in trials]
     )
     task = Task(bank.values.shape[-1], bank.classes, len(first.train), torch.from_numpy(counts))
     hparams = {
@@ -62,10 +60,15 @@ class Training:
         own = [self.trials[place] for place in self.alive]
         self.model = build(own, self.bank)
         self.phases = self.model.phases() if self.model.learns else []
-        self.optimisers = [
-            optimiser_of(phase.optimiser)(phase.parameters, phase.weight_decay, **phase.settings)
-            for phase in self.phases
-        ]
+        self.optimisers: list[Optimiser] = []
+        for phase in self.phases:
+            self.optimisers.append(
+                self.optimisers[phase.continues]
+                if phase.continues is not None
+                else optimiser_of(phase.optimiser)(
+                    phase.parameters, phase.weight_decay, **phase.settings
+                )
+            )
         self._used = (rows_in_use(own) if self.phases else torch.ones(0)).to(
             self.bank.values.device
         )
@@ -76,7 +79,7 @@ class Training:
     def moving(self) -> dict[str, Tensor]:
         """All that training changes in the trials still alive, by name, each leading with them."""
         found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for number, optimiser in enumerate(self.optimisers):
+        for number, optimiser in enumerate(dict.fromkeys(self.optimisers)):
             for name, value in optimiser.tensors().items():
                 found[f"optimiser{number}.{name}"] = value
         return found
@@ -133,7 +136,7 @@ class Training:
     def _run_block(self, tick: Told, pause: Callable[[], None]) -> None:
         """Train to the next multiple of BLOCK, or to the end."""
         own = [self.trials[place] for place in self.alive]
-        pools = [self.bank.splits[t.split_seed]["train"] for t in own]
+        pools = [self.bank.pools(t, self.model.aligned) for t in own]
         end = min(self.step - self.step % BLOCK + BLOCK, own[0].steps)
         device = self.bank.values.device
         for draw in minibatches(type(self.model), own, pools, end, self.step):
@@ -151,9 +154,16 @@ class Training:
                 active = phase.active(draw.step) if phase.active else None
                 if active is not None and not active.any():
                     continue
-                gradients = torch.autograd.grad(phase.loss(batch).sum(), list(phase.parameters))
+                gradients: Sequence[Tensor] = torch.autograd.grad(
+                    phase.loss(batch).sum(), list(phase.parameters)
+                )
+                if phase.modulate is not None:
+                    with torch.no_grad():
+                        gradients = phase.modulate(batch, gradients)
                 lr = phase.lr(draw.step) if callable(phase.lr) else phase.lr
                 optimiser.step(gradients, lr, active)
+            with torch.no_grad():
+                self.model.finish(batch)
             self.step = draw.step
             tick(len(own))
             if self.step in own[0].checkpoints:

@@ -9,7 +9,8 @@ from itertools import combinations
 
 from mglib.errors import MglibError, unknown
 from mglib.registry import algorithms, datasets, perceptors
-from mglib.trials.hyperparameters import draw_hparams
+from mglib.trials.hyperparameters import PUBLISHED, Pace, draw_hparams
+from mglib.trials.multimodal import Multimodal
 from mglib.trials.trial import Trial
 
 
@@ -57,14 +58,32 @@ def make_trials(
     variant: str = "corrected",
     draws: Iterable[int] = (0,),
     fixed: Mapping[str, float] | None = None,
+    pace: Pace = PUBLISHED,
+    target: str = "class",
+    unseen: str = "",
+    unseen_for_all: bool = False,
+    splits: str = "disjoint",
+    patterns: Iterable[str] = (),
 ) -> list[Trial]:
     """Every combination of training sets, draws, seeds and splits of one algorithm, as trials.
 
-    `fixed` hyper-parameters replace drawn ones where the algorithm has them. Raises MglibError for
-    an unknown name, a repeated or empty list, a hyper-parameter out of range, or steps below 1.
+    `fixed` hyper-parameters replace drawn ones where the algorithm has them, those go at `pace`;
+    the pattern "by_slot" is left out for one without slots; the rest is as in `Trial`. Raises MglibError for an unknown
+    name, a repeated or empty list, a hyper-parameter out of range, steps below 1, or patterns with
+    published splits, where modalities share no instances to be tested together on.
     """
     data, method = datasets.get(dataset), algorithms.get(algorithm)
-    perceptors.get(perceptor)
+    for name in (perceptor, unseen) if unseen else (perceptor,):
+        perceptors.get(name)
+    if target not in data.targets:
+        raise unknown(f"target of {dataset}", target, data.targets)
+    if unseen_for_all and not unseen:
+        raise MglibError("unseen_for_all needs `unseen`, the perceptor that sees all at test")
+    patterns = tuple(patterns)
+    if patterns and splits != "disjoint":
+        raise MglibError(f"patterns {list(patterns)} need disjoint splits, not '{splits}'")
+    if not issubclass(method, Multimodal):
+        patterns = tuple(name for name in patterns if name != "by_slot")
     if variant not in method.variants:
         raise unknown(f"variant of {algorithm}", variant, method.variants)
     if steps < 1 or every < 1:
@@ -105,7 +124,12 @@ def make_trials(
             draw,
             steps,
             every,
-            json.dumps(draw_hparams(method.search, draw, seed, relevant), sort_keys=True),
+            json.dumps(draw_hparams(method.search, draw, seed, relevant, pace), sort_keys=True),
+            target,
+            unseen,
+            unseen_for_all,
+            splits,
+            patterns,
         )
         for modalities in sets
         for draw in draws

@@ -19,10 +19,57 @@ Law = Callable[[np.random.RandomState], float]
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A default value and the law of its random draws (draws 1, 2, ...)."""
+    """A default value and the law of its random draws (draws 1, 2, ...).
+
+    Its `role` says what a run of another length does to it: "rate" for a learning rate,
+    "iterations" for a number of steps, nothing for all else.
+    """
 
     default: float
     law: Law
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """By how much a run differs from the published one of 5,001 steps; ours.
+
+    Learning rates are multiplied by `rates` and numbers of steps by `iterations`, so that what is
+    published to begin after a tenth of a run begins after a tenth of a shorter one.
+    """
+
+    rates: float = 1.0
+    iterations: float = 1.0
+
+    def of(self, item: Hyperparameter, value: float) -> float:
+        """A value at this pace; a whole number of steps stays whole."""
+        factor = {"rate": self.rates, "iterations": self.iterations}.get(item.role, 1.0)
+        if factor == 1.0:
+            return value
+        return round(value * factor) if isinstance(value, int) else value * factor
+
+
+PUBLISHED = Pace()
+
+
+def pace_of(steps: int, lr: float) -> Pace:
+    """The pace of runs of so many steps at learning rate `lr` where 5,001 at 5e-5 are published."""
+    return Pace(rates=lr / 5e-5, iterations=steps / 5000)
+
+
+def uniform(low: float, high: float) -> Law:
+    """A number drawn uniformly from [low, high)."""
+    return lambda random: float(random.uniform(low, high))
+
+
+def whole_uniform(low: float, high: float) -> Law:
+    """A number drawn uniformly from [low, high), rounded down to a whole number."""
+    return lambda random: int(random.uniform(low, high))
+
+
+def choice(*values: float) -> Law:
+    """One of the values, each as likely as the others."""
+    return lambda random: values[int(random.choice(len(values)))]
 
 
 def log10_uniform(low: float, high: float) -> Law:
@@ -50,10 +97,12 @@ def draw_hparams(
     draw: int,
     seed: int,
     fixed: Mapping[str, float] | None = None,
+    pace: Pace = PUBLISHED,
 ) -> dict[str, float]:
     """The values of draw number `draw` (0: the defaults) for a trial seed, `fixed` ones replaced.
 
-    Raises MglibError for a fixed name that the search does not have or a negative draw.
+    Drawn values go at the given pace, fixed ones stay as they are. Raises MglibError for a fixed
+    name that the search does not have or a negative draw.
     """
     if draw < 0:
         raise MglibError(f"draw {draw} is negative; 0 is the defaults, 1, 2, ... are random")
@@ -62,7 +111,10 @@ def draw_hparams(
             raise unknown("hyper-parameter", name, search)
     base = seed_hash(draw, seed)
     values = {
-        name: item.default if draw == 0 else item.law(np.random.RandomState(seed_hash(base, name)))
+        name: pace.of(
+            item,
+            item.default if draw == 0 else item.law(np.random.RandomState(seed_hash(base, name))),
+        )
         for name, item in search.items()
     }
     # The default's type, so that lr 1 and 1.0 are one question.

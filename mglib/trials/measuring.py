@@ -18,42 +18,85 @@ METRICS = ("accuracy", "balanced_accuracy")
 EVALUATION_ROWS = 256
 
 
-def evaluated(bank: FeatureBank, trial: Trial) -> np.ndarray:
+@dataclass(frozen=True)
+class View:
+    """One way of testing a trial: a modality alone, or a pattern of testing and its modalities."""
+
+    modalities: tuple[str, ...]
+    pattern: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What the column `modality` says."""
+        return "+".join(self.modalities)
+
+
+def views(trial: Trial) -> list[View]:
+    """The ways in which a trial is tested: each evaluated modality alone, then its patterns."""
+    found = [View((modality,)) for modality in trial.evaluate]
+    for pattern in trial.patterns:
+        if pattern == "by_slot":
+            found += [View((modality,), pattern) for modality in trial.evaluate]
+        else:
+            found.append(View(trial.train if pattern == "seen" else trial.evaluate, pattern))
+    return found
+
+
+def evaluated(bank: FeatureBank, trial: Trial, modality: str) -> np.ndarray:
     """The instances that a trial is measured on, in order: all parts but the binding one."""
-    return np.sort(np.concatenate([bank.splits[trial.split_seed][part] for part in EVALUATED]))
+    parts = bank.parts(trial, modality)
+    return np.unique(np.concatenate([parts[part] for part in EVALUATED[trial.splits].names]))
 
 
 def predict(
     model: Algorithm,
     bank: FeatureBank,
-    modality: str,
+    of: Sequence[View],
     trials: Sequence[Trial],
     instances: Sequence[np.ndarray],
 ) -> list[torch.Tensor]:
-    """For each trial the logits [N, C] of some instances of one modality, on the CPU."""
-    blocks = bank.blocks(modality, trials)[:, None]
+    """For each trial the logits [N, C] of some instances under its own view, on the CPU."""
+    device = bank.values.device
+    pattern = of[0].pattern
+    # [T, 1] for a modality alone, else [T, K, 1]: as many modalities as the view has
+    blocks = torch.stack(
+        [
+            torch.cat([bank.blocks(m, [trial]) for m in view.modalities])
+            for view, trial in zip(of, trials, strict=True)
+        ]
+    )
+    slots = torch.tensor(
+        [
+            [trial.train.index(m) if m in trial.train else -1 for m in view.modalities]
+            for view, trial in zip(of, trials, strict=True)
+        ],
+        device=device,
+    )
     longest = max(len(own) for own in instances)
     padded = -(-longest // EVALUATION_ROWS) * EVALUATION_ROWS
     index = torch.stack([torch.from_numpy(np.resize(own, padded)) for own in instances])
-    index = index.to(bank.values.device)
+
+    def of_rows(rows: torch.Tensor) -> torch.Tensor:
+        if pattern in ("seen", "all"):
+            x = bank.values[blocks[:, :, None], rows[:, None]]
+            return model.predict_together(x, slots)
+        x = bank.values[blocks, rows]
+        return model.predict_by_slot(x) if pattern == "by_slot" else model.predict(x)
+
     with torch.no_grad():
         logits = torch.cat(
-            [
-                model.predict(bank.values[blocks, rows])
-                for rows in index.split(EVALUATION_ROWS, dim=1)
-            ],
-            dim=1,
+            [of_rows(rows) for rows in index.to(device).split(EVALUATION_ROWS, dim=1)], dim=1
         ).cpu()
     return [own[: len(rows)] for own, rows in zip(logits, instances, strict=True)]
 
 
 @dataclass
 class Measurements:
-    """What one trial has shown so far: K checkpoints, E evaluated modalities, P test instances.
+    """What one trial has shown so far: K checkpoints, V views, E modalities, P reported instances.
 
-    `values` [K, E, parts, metrics], NaN where diverged; `hits` [K, E, P] of the test part, False
-    where diverged; `logits` [E, P, C] of the test part at the checkpoint `chosen`, the one that
-    the training modalities' validation accuracy prefers (-1: none yet).
+    `values` [K, V, parts, metrics], NaN where diverged; of the modalities alone `hits` [K, E, P] of
+    the reported part, False where diverged, and its `logits` [E, P, C] at the checkpoint `chosen`,
+    the one that the training modalities' validation accuracy prefers (-1: none yet).
     """
 
     values: np.ndarray
@@ -66,11 +109,13 @@ class Measurements:
     def empty(cls, trial: Trial, bank: FeatureBank) -> Measurements:
         """Room for all checkpoints of a trial, none taken yet."""
         checkpoints, modalities = len(trial.checkpoints), len(trial.evaluate)
-        tested = len(bank.splits[trial.split_seed]["test"])
+        parts = EVALUATED[trial.splits]
+        reported = len(bank.parts(trial, trial.evaluate[0])[parts.reported])
+        shape = (checkpoints, len(views(trial)), len(parts.names), len(METRICS))
         return cls(
-            np.full((checkpoints, modalities, len(EVALUATED), len(METRICS)), np.nan),
-            np.zeros((checkpoints, modalities, tested), bool),
-            np.full((modalities, tested, bank.classes), np.nan, np.float32),
+            np.full(shape, np.nan),
+            np.zeros((checkpoints, modalities, reported), bool),
+            np.full((modalities, reported, bank.classes), np.nan, np.float32),
         )
 
 
@@ -83,26 +128,31 @@ def measure(
 ) -> list[bool]:
     """Fill in one checkpoint of some trials; say for which it is the best so far."""
     labels = bank.labels.cpu().numpy()
-    instances = [evaluated(bank, trial) for trial in trials]
-    test_logits: list[list[np.ndarray]] = [[] for _ in trials]
-    for number, modality in enumerate(trials[0].evaluate):
-        logits = predict(model, bank, modality, trials, instances)
-        for trial, own, rows, seen, kept in zip(
-            trials, found, instances, logits, test_logits, strict=True
+    parts = EVALUATED[trials[0].splits]
+    reported: list[list[np.ndarray]] = [[] for _ in trials]
+    for number, of in enumerate(zip(*(views(trial) for trial in trials), strict=True)):
+        instances = [
+            evaluated(bank, trial, view.modalities[0])
+            for view, trial in zip(of, trials, strict=True)
+        ]
+        logits = predict(model, bank, of, trials, instances)
+        for view, trial, own, rows, seen, kept in zip(
+            of, trials, found, instances, logits, reported, strict=True
         ):
             sound = torch.isfinite(seen).all(-1).numpy()
             right = (seen.argmax(-1).numpy() == labels[rows]) & sound
-            for part, name in enumerate(EVALUATED):
-                place = np.searchsorted(rows, bank.splits[trial.split_seed][name])
+            split = bank.parts(trial, view.modalities[0])
+            for part, name in enumerate(parts.names):
+                place = np.searchsorted(rows, split[name])
                 if sound[place].all():
                     own.values[checkpoint, number, part] = accuracies(
                         right[place], labels[rows[place]]
                     )
-                if name == "test":
+                if name == parts.reported and view.pattern is None:
                     own.hits[checkpoint, number] = right[place]
                     kept.append(seen[torch.from_numpy(place)].numpy())
     better = []
-    for trial, own, kept in zip(trials, found, test_logits, strict=True):
+    for trial, own, kept in zip(trials, found, reported, strict=True):
         score = validation_score(trial, own.values[checkpoint])
         better.append(own.chosen < 0 or score > own.score or score == np.inf)
         if better[-1]:
@@ -124,26 +174,29 @@ def validation_score(trial: Trial, values: np.ndarray) -> float:
     evaluated: then the last checkpoint is the choice.
     """
     own = [number for number, name in enumerate(trial.evaluate) if name in trial.train]
-    scores = values[own, EVALUATED.index("validation"), METRICS.index("accuracy")]
+    parts = EVALUATED[trial.splits]
+    scores = values[own, parts.names.index(parts.chosen_by), METRICS.index("accuracy")]
     return float(np.where(np.isnan(scores), -1.0, scores).mean()) if own else np.inf
 
 
 def rows_of(trial: Trial, bank: FeatureBank, found: Measurements) -> Iterator[dict[str, Any]]:
-    """The rows of a finished trial: one for each checkpoint, modality, part and metric."""
+    """The rows of a finished trial: one for each checkpoint, view, part and metric."""
     columns = trial.columns()
-    sizes = {part: len(bank.splits[trial.split_seed][part]) for part in EVALUATED}
-    for step, by_modality in zip(trial.checkpoints, found.values, strict=True):
-        for modality, by_part in zip(trial.evaluate, by_modality, strict=True):
-            for part, by_metric in zip(EVALUATED, by_part, strict=True):
+    of, parts = views(trial), EVALUATED[trial.splits].names
+    for step, by_view in zip(trial.checkpoints, found.values, strict=True):
+        for view, by_part in zip(of, by_view, strict=True):
+            split = bank.parts(trial, view.modalities[0])
+            for part, by_metric in zip(parts, by_part, strict=True):
                 for metric, value in zip(METRICS, by_metric, strict=True):
                     sound = bool(np.isfinite(value))
                     yield {
                         **columns,
+                        "test_pattern": view.pattern,
                         "step": step,
-                        "modality": modality,
+                        "modality": view.label,
                         "split": part,
                         "metric": metric,
                         "value": float(value) if sound else None,
-                        "n": sizes[part],
+                        "n": len(split[part]),
                         "status": "ok" if sound else "diverged",
                     }

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from mglib.trials.counter import uniforms
 
 Streams = Sequence[torch.Generator]
 Width = int | Sequence[int]
@@ -75,3 +78,50 @@ class StackedMLP(nn.Module):
 def featurizer(streams: Streams, width: int) -> StackedMLP:
     """ModalBed's featurizer D -> D/2 -> D/4 -> D/2 -> D (its `networks.py`)."""
     return StackedMLP(streams, [width, width // 2, width // 4, width // 2, width])
+
+
+def classifier(streams: Streams, width: int, classes: int) -> StackedMLP:
+    """ModalBed's nonlinear classifier D -> D/2 -> D/4 -> C (its `networks.py`)."""
+    return StackedMLP(streams, [width, width // 2, width // 4, classes])
+
+
+class StackedDiscriminator(StackedMLP):
+    """T perceptrons of `depth` layers, in -> width -> ... -> width -> out, with dropout.
+
+    DomainBed's `MLP`: dropout before the activation of every layer but the last, in training as in
+    `dropped`; `slope` is the activation's below zero. A width per trial is padded with zeros.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        width_in: int,
+        width: Width,
+        width_out: int,
+        depth: int,
+        slope: float = 0.0,
+    ):
+        super().__init__(streams, [width_in, *[width] * (depth - 1), width_out])
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, ..., in] -> [T, ..., out] without dropout."""
+        return self.dropped(x, None, None)
+
+    def dropped(self, x: Tensor, rates: Tensor | None, seeds: Tensor | None) -> Tensor:
+        """[T, ..., in] -> [T, ..., out], units dropped at `rates` [T] by `seeds` int64 [T]."""
+        for number, layer in enumerate(self.layers[:-1]):
+            x = layer(x)
+            if rates is not None and seeds is not None:
+                rate = rates.view(-1, *[1] * (x.ndim - 1))
+                kept = uniforms(seeds, x.shape[1:], stream=number) >= rate
+                x = x * kept / (1 - rate)
+            x = functional.leaky_relu(x, self.slope) if self.slope else x.relu()
+        output: Tensor = self.layers[-1](x)
+        return output
+
+
+def class_embeddings(streams: Streams, classes: int, width: int) -> nn.Parameter:
+    """A vector for every class [T, C, D], standard normal as torch.nn.Embedding."""
+    drawn = [torch.randn((classes, width), generator=stream) for stream in streams]
+    return nn.Parameter(torch.stack(drawn))

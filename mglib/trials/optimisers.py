@@ -85,7 +85,8 @@ class Optimiser(ABC):
             self._moment_views = [
                 [[m[t] for m in moment] for moment in self.state] for t in range(self.trials)
             ]
-        own = list(zip(*(gradient.unbind(0) for gradient in gradients), strict=True))
+        # The kernels read memory in its order; a second derivative may come transposed.
+        own = list(zip(*(g.contiguous().unbind(0) for g in gradients), strict=True))
         for t in range(self.trials):
             if active[t]:
                 self._fused(

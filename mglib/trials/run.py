@@ -27,7 +27,7 @@ from mglib.lineage import identity_code
 from mglib.progress import Progress
 from mglib.provenance import Record
 from mglib.questions import other_code, pack
-from mglib.registry import algorithms, perceptors
+from mglib.registry import algorithms, datasets, perceptors
 from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
 from mglib.trials.artifacts import with_weights, write_artifacts
@@ -221,21 +221,46 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
 
 
 def check_features(trials: Sequence[Trial]) -> None:
-    """Raise MglibError before anything trains if features are missing, outdated or damaged."""
+    """See to it before anything trains that the features are there; MglibError if they cannot be.
+
+    What is fitted on a split (a common space) is computed here if it is missing or outdated and the
+    features that it is computed from are prepared; those are made by `mglib prepare` alone.
+    """
     wanted = {
-        (
-            t.dataset,
-            t.perceptor,
-            modality,
-            t.split_seed if perceptors.get(t.perceptor).fitted else None,
-        )
+        (t.dataset, name, modality, t.split_seed if perceptors.get(name).fitted else None)
         for t in trials
+        for name in filter(None, (t.perceptor, t.unseen))
         for modality in (*t.train, *t.evaluate)
     }
+    lacking = [question for question in wanted if state(recipe(*question)) != "ready"]
+    fitted: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     # The highest split first: the command that makes it makes the others, too.
-    for question in sorted(wanted, key=lambda q: (-(q[3] or 0), q[:3])):
-        if state(recipe(*question)) != "ready":
+    for question in sorted(lacking, key=lambda q: (-(q[3] or 0), q[:3])):
+        if question[3] is None or not sources_ready(*question[:3]):
             load_features(*question)
+        else:
+            fitted[question[:3]].append(question[3])
+    if fitted:
+        from mglib.perceptors.prepare import prepare
+
+        for (dataset, name, modality), seeds in sorted(fitted.items()):
+            prepare(dataset, [name], [modality], sorted(seeds))
+
+
+def sources_ready(dataset: str, perceptor: str, modality: str) -> bool:
+    """Whether all that a fitted perceptor is computed from, but fits itself, is prepared."""
+    data, pending, seen = datasets.get(dataset)(), [(perceptor, modality)], set()
+    while pending:
+        name, own = step = pending.pop()
+        if step in seen:
+            continue
+        seen.add(step)
+        sense = perceptors.get(name)
+        if sense.fitted:
+            pending += sense().inputs(data, own)
+        elif state(recipe(dataset, name, own, None)) != "ready":
+            return False
+    return True
 
 
 def plan(
@@ -258,14 +283,14 @@ def plan(
     parts += [(part, [t.key for t in part]) for part in cut([*left.values()], device, workers)]
     sources: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in trials:
-        sources[trial.dataset, trial.perceptor].append(trial)
+        sources[trial.dataset, trial.perception].append(trial)
     shared = {source: shared_splits(own) for source, own in sources.items()}
     return [
         Chunk(
             *(experiment, task, profile, device, part, weights),
             origin=tuple(origin),
             code=tuple(identity_code(trial.identity for trial in part).items()),
-            split_seeds=shared[part[0].dataset, part[0].perceptor],
+            split_seeds=shared[part[0].dataset, part[0].perception],
         )
         for part, origin in parts
     ]

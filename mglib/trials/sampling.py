@@ -50,24 +50,24 @@ def minibatches(
 ) -> Iterator[Draw]:
     """The draws of steps `start` + 1 to `steps`: instances uniform with replacement, and noise.
 
-    Each trial draws its own number of rows from its pool of instances, padded to a `rung`; an
-    aligned method gets the same instances in every modality.
+    Each trial draws its own number of rows from its pools [M, P] (or one [P]) of instances, padded
+    to a `rung`; an aligned method gets the same instances in every modality.
     """
     modalities = len(trials[0].train)
     columns = 1 if method.aligned else modalities
     rows = rows_in_use(trials).shape[-1]
     for first in range(start - start % BLOCK, steps, BLOCK):
         drawn, noises = [], []
-        for trial, pool in zip(trials, pools, strict=True):
+        for trial, pool in zip(trials, map(np.atleast_2d, pools), strict=True):
             own = trial.rows
             seed = seed_hash("minibatches", trial.seed, trial.split_seed, first)
             positions = torch.randint(
-                len(pool), (BLOCK, columns, own), generator=torch.Generator().manual_seed(seed)
+                pool.shape[-1], (BLOCK, columns, own), generator=torch.Generator().manual_seed(seed)
             )
             # Padding repeats an instance of the pool; its weight is zero.
-            drawn.append(
-                torch.from_numpy(pool)[torch.nn.functional.pad(positions, (0, rows - own))]
-            )
+            padded = torch.nn.functional.pad(positions, (0, rows - own))
+            column = torch.arange(columns)[:, None] % len(pool)
+            drawn.append(torch.from_numpy(pool)[column, padded])
             random = np.random.default_rng(seed_hash("noise", trial.seed, trial.split_seed, first))
             noises.append(method.noise(random, trial.values, modalities, rows, BLOCK))
         block = torch.stack(drawn, 1).expand(-1, -1, modalities, -1)

@@ -4,6 +4,7 @@ The three rules of DomainBed (Gulrajani & Lopez-Paz 2021, section 3) under Modal
 takes rows (columns of mglib.rows.SCHEMA) and returns those of the chosen (draw, step) of every run:
 one choice per dataset, perceptor, algorithm, variant, training set, seed and split. `Parts` says
 which part of the instances is scored: ours, where nothing reported is looked at, or the published.
+Modalities tested alone are what is scored; rows of a `test_pattern` follow the choice.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def held_out(rows: pd.DataFrame, modalities: Sequence[str] | None = None) -> pd.
     import pandas as pd
 
     number = rows.groupby(["dataset", "perceptor", "train"], sort=False).ngroup()
-    known = rows.groupby(["dataset", "perceptor"])["modality"].agg(set)
+    known = alone(rows).groupby(["dataset", "perceptor"])["modality"].agg(set)
     found = []
     runs = rows[["dataset", "perceptor", "train"]].drop_duplicates()
     for dataset, perceptor, train in runs.itertuples(index=False):
@@ -77,6 +78,11 @@ def held_out(rows: pd.DataFrame, modalities: Sequence[str] | None = None) -> pd.
             )
         found.append(tuple(sorted(every - set(train.split("+")))))
     return pd.Series([found[i] for i in number], index=rows.index, dtype=object)
+
+
+def alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of modalities tested alone: those without a test pattern."""
+    return rows[rows["test_pattern"].isna()] if "test_pattern" in rows else rows
 
 
 def _check_once(rows: pd.DataFrame, columns: list[str], what: str) -> None:
@@ -123,7 +129,7 @@ def training_modality_validation(
     checkpoint without a score of each of them is no candidate, a diverged one is chosen only if
     there is no other. Raises MglibError for a score that occurs twice.
     """
-    part = rows[(rows["split"] == parts.own) & (rows["metric"] == metric)]
+    part = alone(rows[(rows["split"] == parts.own) & (rows["metric"] == metric)])
     own = part[_in_training_set(part)]
     _check_once(own, [*_RUN, *_CHECKPOINT, "modality"], "a validation score")
     scores = _mean_scores(own, [*_RUN, *_CHECKPOINT])
@@ -145,7 +151,7 @@ def leave_one_modality_out(
     its own training modalities) itself, is chosen only if there is no other. Neither the modality t
     nor the reported part is looked at. Raises MglibError for a score or run that occurs twice.
     """
-    right = rows.assign(left=held_out(rows, modalities))[rows["metric"] == metric]
+    right = alone(rows.assign(left=held_out(rows, modalities))[rows["metric"] == metric])
     several = right[(right["left"].str.len() == 2) & (right["split"] == parts.crossed)]
     crossed = several[_among(several["modality"], several["left"])]
     # t as seen from the row's modality e is the other one of the two left out; of the modalities
@@ -188,7 +194,7 @@ def oracle_validation(
     of the unseen modality, though never a reported instance of it. A diverged draw is chosen only
     if there is no other. Raises MglibError for a score that occurs twice.
     """
-    right = rows.assign(left=held_out(rows, modalities))[rows["metric"] == metric]
+    right = alone(rows.assign(left=held_out(rows, modalities))[rows["metric"] == metric])
     single = right[right["left"].str.len() == 1]
     last = single["step"] == single.groupby([*_RUN, "draw"])["step"].transform("max")
     target = single["modality"] == single["left"].str[0]
@@ -238,7 +244,7 @@ def reported(
 ) -> pd.DataFrame:
     """Of chosen rows those that a table prints: the modalities left out, in the reported part."""
     unseen = _among(chosen["modality"], held_out(chosen, modalities))
-    return chosen[unseen & (chosen["split"] == parts.reported)]
+    return alone(chosen[unseen & (chosen["split"] == parts.reported)])
 
 
 def _training_modality_single(
