@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -44,6 +45,11 @@ def test_a_gpu_stack_grows_with_free_memory(monkeypatch):
         assert 1 < size * 64 * 2**20 * 4 < free
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**20, 2**30))
     assert stack_size(64 * 2**20, "cuda") == 1
+
+
+def test_features_that_are_no_vectors_are_refused(emoji_concepts):
+    with pytest.raises(MglibError, match="learners take one vector per instance, but emoji"):
+        weight_bytes(replace(make_trial(), perceptor="raw"))
 
 
 def test_the_weights_of_a_trial_are_counted(emoji_concepts):

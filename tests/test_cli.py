@@ -39,9 +39,11 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
             "no algorithm 'ermm'; did you mean 'erm'",
         ),
         (
-            ["run", "20_weak_generalization", "--no-notebook", "-p", "dataset", "emoji_concept"],
+            ["run", DATA, "--no-notebook", "-p", "dataset", "emoji_concept"],
             "did you mean 'emoji_concepts'",
         ),
+        ([*RUN, "-p", "worlds", '["text_centered"]'], "did you mean 'text_centred'"),
+        ([*RUN, "-p", "worlds", "[]"], "one or more different ones"),
         (["run", "20_weak_generalization", "--no-notebook", "-p", "shard", "3/2"], "k/K"),
         (
             ["run", "20_weak_generalization", "--no-notebook", "--device", "gpu"],
@@ -54,10 +56,6 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
         ([*RUN, "-p", "algorithms", "[]"], "one or more different learners"),
         ([*RUN, "-p", "algorithms", '["erm", "erm"]'], "one or more different learners"),
         ([*RUN, "-p", "algorithms", '["majority"]'], "'majority' learns nothing"),
-        ([*RUN, "-p", "perceptor", "raw"], "learners take one vector per instance"),
-        (["run", "00_tour", "--no-notebook", "-p", "shown", "0"], "at least 1 is needed"),
-        (["run", DATA, "--no-notebook", "-p", "targets", '["clas"]'], "mean 'class'"),
-        (["run", DATA, "--no-notebook", "-p", "instances", "-5"], "not -5"),
         (["paper", "--profile", "lapto"], "did you mean 'laptop'"),
         (["paper", "--to", "docx"], "invalid choice"),
         (["paper", "--road", "built-inn"], "no road 'built-inn'; did you mean 'built-in'"),
@@ -76,6 +74,27 @@ def test_a_mistake_is_one_clear_line_and_status_2(
     error = capsys.readouterr().err
     assert message in error and error.startswith("mglib: ") and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["00_tour", "-p", "shown", "0"], "at least 1 is needed"),
+        ([DATA, "-p", "targets", '["clas"]'], "mean 'class'"),
+        ([DATA, "-p", "instances", "-5"], "not -5"),
+    ],
+)
+def test_a_mistake_that_shows_on_the_way_is_one_line_too(
+    arguments, message, capsys, tmp_path, monkeypatch, emoji_concepts
+):
+    """What was measured before stays, whole."""
+    for name in ("ROWS", "REPORT", "RESULTS"):
+        monkeypatch.setenv(f"MGLIB_{name}", str(tmp_path / name))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    assert main(["run", "--no-notebook", *arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mglib: ")]
+    assert len(lines) == 1 and message in lines[0]
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 
 def test_list_shows_what_is_registered(capsys):

@@ -104,7 +104,7 @@ def test_there_is_a_recipe_for_each_kind():
 
 def test_the_algorithm_shown_is_the_one_that_is_tested():
     (shown,) = re.findall(r"^```python\n(.+?)^```$", TEXT, re.M | re.S)
-    assert shown in RECIPES["mglib/algorithms/vrex.py"]
+    assert shown in RECIPES["mglib/algorithms/worst.py"]
 
 
 def test_the_files_are_listed(copy):
@@ -121,7 +121,7 @@ def test_they_keep_the_contracts(copy):
         "pytest",
         "-q",
         *("-p", "no:cacheprovider", "--confcutdir", str(copy.root)),
-        *("-k", "vrex or spelling or contract and letters or every_notebook"),
+        *("-k", "worst or spelling or contract and letters or every_notebook"),
         *(f"tests/test_{name}.py" for name in files),
     )
     passed = re.search(r"(\d+) passed", said)
@@ -134,6 +134,6 @@ def test_the_dataset_and_the_perceptor_are_prepared_and_the_notebook_trains(copy
     copy.run("mglib", "run", "30_spelling", "--profile", "quick")
     tables = [pq.read_table(p).to_pylist() for p in copy.rows.glob("30_spelling/*.parquet")]
     rows = [row for table in tables for row in table]
-    assert {row["algorithm"] for row in rows} == {"vrex"}
+    assert {row["algorithm"] for row in rows} == {"worst"}
     assert {row["modality"] for row in rows} == {"lower", "upper", "title"}
     assert {row["status"] for row in rows} == {"ok"} and {row["step"] for row in rows} == {20, 40}

@@ -226,17 +226,17 @@ def half_way_table(points: Points) -> pd.DataFrame:
         mean = np.full(len(own.score), 1 / len(own.score))
         lines.append(
             {
-                "Unseen modality": modality or "all",
-                "Half-way at pairs": told(
+                "Unseen": modality or "all",
+                "Half-way [pairs]": told(
                     over_splits(own, half_way_in, "pairs"), ".0f", own.pairs.min()
                 ),
-                "Half-way at recall [%]": told(
+                "Half-way [recall, %]": told(
                     over_splits(own, half_way_in, "recall"), ".1f", (mean @ own.recall).min(), 100
                 ),
-                "Rank correlation with recall": told(
+                "Correlation, recall": told(
                     over_splits(own, rank_correlation, "recall"), ".2f", -np.inf
                 ),
-                "With CKA": told(over_splits(own, rank_correlation, "cka"), ".2f", -np.inf),
+                "Correlation, CKA": told(over_splits(own, rank_correlation, "cka"), ".2f", -np.inf),
             }
         )
     return pd.DataFrame(lines)

@@ -225,12 +225,12 @@ def condition_table(
         for name in names:
             own = under[under["method"] == name].groupby("split_seed")["value"].mean()
             line[name] = percent(resampled_interval(own.tolist(), test_share))
-        line |= {f"{names[0]} minus fully bound": "–", "Verdict": "–"}
+        line |= {f"{names[0]}, change": "–", "Verdict": "–"}
         if condition != FULL:
             test = tested.loc[perceptor]
             gap = Interval(test["mean"], test["low"], test["high"], int(test["n"]))
             line |= {
-                f"{names[0]} minus fully bound": percent(gap, signed=True),
+                f"{names[0]}, change": percent(gap, signed=True),
                 "Verdict": test["verdict"],
             }
         lines.append(line)

@@ -160,5 +160,5 @@ def selection_table(
     test_share: float,
 ) -> pd.DataFrame:
     """What selection saw in each form [%], and what the published choice loses [points]."""
-    seen = form_table({f"Seen, {t}": v for t, v in validations.items()}, methods, test_share)
+    seen = form_table({f"Validation, {t}": v for t, v in validations.items()}, methods, test_share)
     return seen.merge(contrast_table(lost, methods), on="Method")

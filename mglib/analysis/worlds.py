@@ -92,8 +92,11 @@ def world_trials(
 
     `held_out` are the numbers of modalities left out at once; `lr` is that of ERM, the others keep
     their published ratio to it; what a method begins after so many steps begins at the published
-    share of `steps`. The bounds: the majority class, and ERM trained on each modality alone.
+    share of `steps`. The bounds: the majority class, and ERM trained on each modality alone. Raises
+    MglibError for a negative `lr`, and as `make_trials` does.
     """
+    if not lr >= 0:
+        raise MglibError(f"'lr' must be at least 0, not {lr:g}")
     question = {
         "dataset": world.dataset,
         "perceptor": world.perceptor,

@@ -19,7 +19,7 @@ LOOKS = {
     "Relative": (PALETTE["sky"], "^"),
 }
 LEVELS = ("-", (0, (6, 2)), (0, (4, 2, 1, 2)), ":")  # of the horizontal lines, in their order
-APART = 0.035  # by which the marks of methods are moved apart, as a share of a step of the axis
+APART = 0.07  # by which the marks of methods are moved apart, as a share of a step of the axis
 
 
 def draw_ladder(
@@ -63,7 +63,7 @@ def draw_ladder(
             ax.set_ylim(bottom=0)
             ax.grid(visible=False, axis="x")
         figure.supxlabel("Pairs of the unseen modality with the anchor", fontsize=9, color=INK)
-        figure.supylabel("Mean accuracy on the held-out modality [%]", fontsize=9, color=INK)
+        figure.supylabel("Accuracy on the held-out modality [%]", fontsize=9, color=INK)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False)
     plt.close(figure)

@@ -68,9 +68,10 @@ def make_trials(
     """Every combination of training sets, draws, seeds and splits of one algorithm, as trials.
 
     `fixed` hyper-parameters replace drawn ones where the algorithm has them, those go at `pace`;
-    the pattern "by_slot" is left out for one without slots; the rest is as in `Trial`. Raises MglibError for an unknown
-    name, a repeated or empty list, a hyper-parameter out of range, steps below 1, or patterns with
-    published splits, where modalities share no instances to be tested together on.
+    the pattern "by_slot" is left out for one without slots; the rest is as in `Trial`. Raises
+    MglibError for an unknown name, a repeated or empty list, a hyper-parameter out of range, steps
+    below 1, or patterns with published splits, where modalities share no instances to be tested
+    together on.
     """
     data, method = datasets.get(dataset), algorithms.get(algorithm)
     for name in (perceptor, unseen) if unseen else (perceptor,):
