@@ -180,10 +180,12 @@ def run(quick: bool) -> list[Entry]:
     """On the CPU, or on the GPU where there is one; `quick` only shows that all of it works."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = False
+    entries: list[Entry] = []
     with threads(1):
         if quick:
             return of(QUICK, device, 1, {})
-        limits = LIMITS if device == "cpu" else {}
-        return [
-            one for width in WIDTHS[device] for one in of(Sizes(width), device, REPEATS, limits)
-        ]
+        for sizes in map(Sizes, WIDTHS[device]):
+            entries += of(sizes, device, REPEATS, LIMITS if device == "cpu" else {})
+            few = _published.bank_of(replace(sizes, instances=sizes.classes), device)
+            entries.append(memory(sizes, _published.number_of("erm", few, sizes)))
+    return entries

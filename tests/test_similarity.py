@@ -30,13 +30,15 @@ from mglib.analysis.retrieval import recall_at_k
 from mglib.analysis.similarity import (
     FULL,
     Condition,
-    against_full,
     centre_of,
+    conditions_of,
+    similarity_rows,
+)
+from mglib.analysis.sweep import (
+    against_full,
     condition_intervals,
     condition_table,
-    conditions_of,
     mean_similarity,
-    similarity_rows,
     similarity_trials,
     similarity_values,
 )
