@@ -27,7 +27,6 @@ from mglib.trials.bank import EVALUATED, FeatureBank
 from mglib.trials.chunks import stack_size
 from mglib.trials.engine import Training, build
 from mglib.trials.measuring import Measurements, measure
-from mglib.trials.sampling import BLOCK
 
 LEARNERS = {
     **_plain.LEARNERS,
@@ -40,12 +39,13 @@ STEPS, EVERY, START = 5001, 300, 3000
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the features are, how many steps are timed, and how many trials are stacked."""
+    """How large the features are, steps of a stack and of the loop that are timed, most trials."""
 
     width: int = 1024
     classes: int = 20
     instances: int = 10_000
-    steps: int = BLOCK
+    steps: int = 20
+    loop_steps: int = 100
     most: int = 256  # of a GPU's larger stacks take long to begin and gain nothing
 
 
@@ -108,7 +108,7 @@ class _Enough(Exception):
 
 
 def go(training: Training, start: int, steps: int) -> None:
-    """So many steps of a stack from step `start` on, with the draws of whole blocks."""
+    """So many steps of a stack from step `start` on; the draws of a whole block are made."""
     training.step = start
 
     def pause() -> None:

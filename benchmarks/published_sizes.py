@@ -23,7 +23,7 @@ from mglib.trials.bank import FeatureBank
 from mglib.trials.engine import Training, build
 
 WIDTHS = {"cpu": (1024,), "cuda": (1024, 256)}
-QUICK = Sizes(width=64, classes=8, instances=400, steps=2, most=2)
+QUICK = Sizes(width=64, classes=8, instances=400, steps=2, loop_steps=4, most=2)
 LIMITS = {"median": 1.6, "products": 0.55}  # on a CPU
 REPEATS = 3
 # Reading weights forward and backward, writing their gradient, Adam's four reads and three writes.
@@ -55,7 +55,7 @@ def rates(bank: FeatureBank, sizes: Sizes, repeats: int, unit: str) -> dict[str,
             f"trial-steps per {unit}, training alone",
             LOOP,
             _published.engine_rate(training, sizes.steps),
-            _published.loop_rate(name, bank, sizes.steps),
+            _published.loop_rate(name, bank, sizes.loop_steps),
             repeats,
         )
     return found
@@ -153,7 +153,7 @@ def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> 
         f"trial-steps per {unit}, training alone",
         f"{LOOP} with fused Adam",
         _published.engine_rate(erm, sizes.steps),
-        _published.loop_rate("erm", bank, sizes.steps, _plain.FusedERM),
+        _published.loop_rate("erm", bank, sizes.loop_steps, _plain.FusedERM),
         repeats,
     )
     scoring = compare(

@@ -21,7 +21,7 @@ from mglib.trials.networks import StackedLinear
 published_sizes = bench.load("published_sizes")
 _published = sys.modules["benchmarks._published"]
 _plain = sys.modules["benchmarks._plain"]
-TINY = _published.Sizes(width=16, classes=4, instances=60, steps=2, most=2)
+TINY = _published.Sizes(width=16, classes=4, instances=60, steps=2, loop_steps=2, most=2)
 
 
 @pytest.fixture(autouse=True)

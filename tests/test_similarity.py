@@ -42,7 +42,7 @@ from mglib.analysis.sweep import (
     similarity_trials,
     similarity_values,
 )
-from mglib.analysis.worlds import WORLDS, World
+from mglib.analysis.worlds import WORLDS
 from mglib.errors import MglibError
 from mglib.figures.similarity import draw_similarity
 from mglib.figures.style import as_svg
@@ -71,7 +71,8 @@ def test_a_sweep_needs_different_values(pairs, noise):
 
 
 def test_the_centre_is_trained_on_and_never_held_out():
-    assert centre_of(EMOJI) == "text" and centre_of(WORLDS["art_centred"]) == "art"
+    assert centre_of("emoji_concepts", "bound") == "text"
+    assert centre_of("emoji_concepts", "bound@centre=art") == "art"
     trials = similarity_trials(EMOJI, [("erm", "corrected")], SWEEP, **COMMON)
     several = [t for t in trials if len(t.train) > 1]
     assert all("text" in t.train for t in several)
@@ -87,7 +88,7 @@ def test_the_centre_is_trained_on_and_never_held_out():
     assert {t.perceptor for t in trials} == {"bound"}, "training modalities are fully bound"
     assert {t.unseen for t in trials if t.algorithm == "majority"} == {""}, "bounds stand once"
     with pytest.raises(MglibError, match="binds nothing"):
-        centre_of(World("Raw", "emoji_concepts", "raw"))
+        centre_of("emoji_concepts", "raw")
 
 
 def test_alignment_is_measured_on_test_pairs_with_the_centre(monkeypatch):
@@ -107,10 +108,10 @@ def test_alignment_is_measured_on_test_pairs_with_the_centre(monkeypatch):
 
     monkeypatch.setattr(similarity, "load_features", load)
     monkeypatch.setattr(similarity, "measured", measured)
-    monkeypatch.setattr(similarity, "centre_of", lambda world: "text")
-    made_up = SimpleNamespace(dataset="made_up", perceptor="bound", seen=("art", "speech", "text"))
+    monkeypatch.setattr(similarity, "centre_of", lambda dataset, perceptor: "text")
+    asked_of = "made_up", "bound", ("art", "speech", "text")
     conditions = conditions_of([2], [])
-    rows = similarity_rows("x", made_up, conditions, [0], k=3, profile="quick").to_pandas()
+    rows = similarity_rows("x", *asked_of, conditions, [0], k=3, profile="quick").to_pandas()
     assert len(rows) == 2 * 2 * 2 and set(rows["n"]) == {len(SPLIT["test"])}
     for condition in conditions:
         perceptor = condition.perceptor("bound")

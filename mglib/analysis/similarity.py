@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,9 +20,6 @@ from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.features import load_features
 from mglib.registry import datasets, perceptors
-
-if TYPE_CHECKING:
-    from mglib.analysis.worlds import World
 
 VERSION = 1  # of the measure here
 RECALL, CKA = "recall", "cka_debiased"
@@ -60,17 +57,22 @@ def conditions_of(pairs: Sequence[int], noise: Sequence[float]) -> list[Conditio
     return found
 
 
-def centre_of(world: World) -> str:
-    """The modality that the others of a world are bound to; it has no map that could be worse."""
-    sense = perceptors.get(world.perceptor)()
+def centre_of(dataset: str, perceptor: str) -> str:
+    """The modality that a perceptor binds the others to; it has no map that could be worse.
+
+    Raises MglibError for a perceptor that does not bind.
+    """
+    sense = perceptors.get(perceptor)()
     if not hasattr(sense, "centre"):
-        raise MglibError(f"perceptor '{world.perceptor}' binds nothing; 'bound' does")
-    return str(sense.centre(datasets.get(world.dataset)()))
+        raise MglibError(f"perceptor '{perceptor}' binds nothing; 'bound' does")
+    return str(sense.centre(datasets.get(dataset)()))
 
 
 def similarity_rows(
     experiment: str,
-    world: World,
+    dataset: str,
+    perceptor: str,
+    modalities: Sequence[str],
     conditions: Sequence[Condition],
     split_seeds: Iterable[int],
     *,
@@ -79,13 +81,14 @@ def similarity_rows(
 ) -> pa.Table:
     """Rows `recall` (at k) and `cka_debiased` of each modality and the centre on the test pairs.
 
+    `perceptor` is the one that binds, fully; the column of that name has the condition's.
     The centre itself is the same under every condition, since it needs no pairs.
     """
-    centre = centre_of(world)
+    centre = centre_of(dataset, perceptor)
 
     def answer(question: dict[str, Any]) -> Answer:
         own, other = (
-            load_features(world.dataset, question["perceptor"], m, question["split_seed"])
+            load_features(dataset, question["perceptor"], m, question["split_seed"])
             for m in (question["modality"], json.loads(question["hparams"])["centre"])
         )
         test = split_indices(own.groups, question["split_seed"])["test"]
@@ -96,8 +99,8 @@ def similarity_rows(
     questions = [
         {
             "task": "similarity",
-            "dataset": world.dataset,
-            "perceptor": condition.perceptor(world.perceptor),
+            "dataset": dataset,
+            "perceptor": condition.perceptor(perceptor),
             "split_seed": seed,
             "modality": modality,
             "split": "test",
@@ -105,7 +108,7 @@ def similarity_rows(
         }
         for seed in split_seeds
         for condition in conditions
-        for modality in world.seen
+        for modality in modalities
         if modality != centre
     ]
     return measured(

@@ -27,7 +27,7 @@ def similarity_trials(
     `common` is as in `world_trials`. The two bounds stand there once. A trial's random streams do
     not hang on the condition, so the same learner is shown the modality as each condition sees it.
     """
-    centre = centre_of(world)
+    centre = centre_of(world.dataset, world.perceptor)
     found = []
     for condition in conditions:
         unseen = "" if condition == FULL else condition.perceptor(world.perceptor)
