@@ -28,6 +28,8 @@ def one_thread():
 
 METHODS = [(name, v) for name in algorithms.names() for v in algorithms.get(name).variants]
 LEARNERS = [(name, variant) for name, variant in METHODS if algorithms.get(name).learns]
+
+
 def draws_nothing(name):
     method = algorithms.get(name)
     values = {key: item.default for key, item in method.search.items()}

@@ -22,7 +22,7 @@ def draw_worlds(
     methods: Sequence[tuple[str, str]],
     lower: str,
     upper: str,
-    columns: int = 4,
+    columns: int = 3,
 ) -> Figure:
     """Accuracy [%] with interval of each method (name, family) in each panel, one axis for all.
 
