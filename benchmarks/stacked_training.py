@@ -22,6 +22,7 @@ from mglib.trials.bank import EVALUATED, FeatureBank
 
 LIMITS = {(256, False): 4.5, (512, False): 3.0, (256, True): 2.25, (512, True): 1.5}
 WIDTHS = (256, 512)
+PARTS = EVALUATED["disjoint"].names
 UNIT = "trial-steps/s, evaluation included"
 LOOP = "PyTorch loop"
 
@@ -39,7 +40,7 @@ def loop(
     return _loop.train(
         [bank.values[bank.block[m, trial.split_seed]] for m in MODALITIES],
         bank.labels,
-        [torch.from_numpy(split[part]) for part in EVALUATED],
+        [torch.from_numpy(split[part]) for part in PARTS],
         trained=len(trial.train),
         lr=lr or values["lr"],
         weight_decay=values["weight_decay"],

@@ -61,9 +61,7 @@ def test_loop_and_stack_compute_the_same(drawn):
                 torch.testing.assert_close(layer.bias, bias, rtol=1e-4, atol=1e-5)
             for step, by_modality in zip((20, 40), found.accuracies, strict=True):
                 for modality, values in zip(_world.MODALITIES, by_modality, strict=True):
-                    own = [
-                        rows[trial.key, step, modality, part] for part in stacked_training.EVALUATED
-                    ]
+                    own = [rows[trial.key, step, modality, part] for part in stacked_training.PARTS]
                     assert values == pytest.approx(own, abs=0.051)  # one of 20 may be on the edge
 
 
