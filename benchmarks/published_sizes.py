@@ -149,7 +149,7 @@ def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> 
     number = _published.number_of("erm", bank, sizes)
     erm = Training(_published.trials_of("erm", number), bank)
     fused = compare(
-        f"ERM d={sizes.width}, {number} trials",
+        f"ERM d={sizes.width}, {number} trials, fused",
         f"trial-steps per {unit}, training alone",
         f"{LOOP} with fused Adam",
         _published.engine_rate(erm, sizes.steps),
