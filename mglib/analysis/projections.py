@@ -29,6 +29,7 @@ METHODS = ("original", "t-SNE", "UMAP")
 DRAWING = "drawing"  # the column `split` of what holds for one drawing alone
 ALL = "all"  # the column `modality` where all modalities are drawn in one space
 NEIGHBOURS = 15  # of UMAP, and of trustworthiness
+LEAST = 8  # instances of a drawing
 PERPLEXITY = 30.0
 
 
@@ -156,11 +157,8 @@ def projection_rows(
     indices have the split "drawing", so that nobody compares them between machines. Raises
     MglibError for fewer instances than neighbourhoods can be judged by.
     """
-    if instances is not None and instances <= 2 * NEIGHBOURS:
-        raise MglibError(
-            f"a drawing needs more than {2 * NEIGHBOURS} instances, to judge {NEIGHBOURS} "
-            f"neighbours, not {instances}"
-        )
+    if instances is not None and instances < LEAST:
+        raise MglibError(f"a drawing needs at least {LEAST} instances, not {instances}")
 
     def answer(question: dict[str, Any]) -> Answer:
         told = json.loads(question["hparams"])
