@@ -43,7 +43,7 @@ def draw_worlds(
         for ax, (title, table) in zip(axes.flat, panels.items(), strict=False):
             known = table.set_index("method")
             for name, look in ((lower, ":"), (upper, "-")):
-                ax.axvline(100 * known.loc[name, "mean"], color=FAINT, linestyle=look, linewidth=1)
+                ax.axvline(100 * known.loc[name, "mean"], color=FAINT, ls=look, lw=1)
             for place, (method, family) in enumerate(methods):
                 _, colour, mark = FAMILIES[family]
                 own = known.loc[method]
@@ -62,7 +62,7 @@ def draw_worlds(
             for label, colour, mark in FAMILIES.values()
         ]
         lines = [
-            plt.Line2D([], [], color=FAINT, linestyle=look, lw=1, label=name)
+            plt.Line2D([], [], color=FAINT, ls=look, lw=1, label=name)
             for name, look in ((lower, ":"), (upper, "-"))
         ]
         figure.legend(handles=[*marks, *lines], loc="outside upper center", ncols=4, frameon=False)
