@@ -68,4 +68,6 @@ def test_the_reference_itself_is_computed_anew(planned):
     assert [line for line in found if " run " in line] == [
         runs(name, "reference", "MGLIB_RESULTS=TMP/report/none ") for name in notebooks()
     ]
-    assert "mglib prepare emoji_concepts --splits 10" in found
+    prepared = [line for line in found if line.startswith("mglib prepare ")]
+    assert {line.split()[2] for line in prepared} == {"emoji_concepts", "numerals", "smartwatch"}
+    assert all("--splits 10" in line for line in prepared)
