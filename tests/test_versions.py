@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """No code that decides results changes under the same version: mglib/versions.json knows it."""
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def test_what_did_not_change_cannot_be_acknowledged(checkout, same):
 def test_a_lowered_version_is_refused(checkout, monkeypatch):
     monkeypatch.setattr(Majority, "version", 0)
     assert said() == [("algorithm/majority", "lowered")]
-    with pytest.raises(MglibError, match="raise `version` in mglib/algorithms/majority.py above it"):
+    with pytest.raises(
+        MglibError, match="raise `version` in mglib/algorithms/majority.py above it"
+    ):
         renew()
 
 
@@ -138,4 +141,10 @@ def test_without_git_only_what_is_recorded_counts(checkout, monkeypatch):
 
 def test_what_tests_register_is_no_part_of_the_record(tiny):
     assert not {"dataset/tiny", "perceptor/shifted"} & present().keys()
-    assert {"engine", "store", "splits", "algorithm/majority", "measure/retrieval"} <= present().keys()
+    assert {
+        "engine",
+        "store",
+        "splits",
+        "algorithm/majority",
+        "measure/retrieval",
+    } <= present().keys()
