@@ -7,6 +7,8 @@ import json
 import pytest
 
 from mglib.cli import main
+from mglib.features import path_of, recipe
+from mglib.perceptors.prepare import prepare
 
 DATA = "10_data_and_perceptors"
 RUN = ["run", "20_weak_generalization", "--no-notebook"]
@@ -112,8 +114,24 @@ def test_no_command_prints_the_help(capsys):
     assert "COMMAND" in capsys.readouterr().out
 
 
-def test_check_says_what_works(capsys):
+def checked(capsys) -> dict[str, dict]:
+    return {item["name"]: item for item in json.loads(capsys.readouterr().out)}
+
+
+def test_check_says_what_works(emoji_concepts, capsys):
     assert main(["check", "--json"]) == 0
-    found = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
-    assert found["torch"]["ok"] and found["features"]["ok"]
-    assert {"gpu", "quarto"} <= set(found)
+    found = checked(capsys)
+    assert found["torch"]["ok"] and found[emoji_concepts]["ok"]
+    assert {"gpu", "quarto", "numerals", "smartwatch"} <= set(found)
+
+
+def test_check_tells_missing_features_from_damaged_ones(tiny, capsys):
+    """What is missing is made when it is needed; what is damaged stops a run, and so fails."""
+    assert main(["check", "--json"]) == 0
+    assert "`mglib prepare tiny` makes them" in checked(capsys)[tiny]["detail"]
+    prepare(tiny, ("frozen",))
+    capsys.readouterr()
+    assert main(["check", "--json"]) == 0 and checked(capsys)[tiny]["ok"]
+    path_of(recipe(tiny, "frozen", "picture", None)).write_bytes(b"")
+    assert main(["check", "--json"]) == 1
+    assert "damaged cache file" in checked(capsys)[tiny]["detail"]

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -248,7 +250,7 @@ from mglib.trials import make_trials, run_trials, saved
 saved.SECONDS = 0.2
 modalities = ("art", "glyph", "speech", "text")
 asked = dict(dataset="emoji_concepts", perceptor="bound", train=[modalities[:3]],
-             evaluate=modalities, seeds=[0, 1], split_seeds=[0], steps=260, every=90)
+             evaluate=modalities, seeds=[0, 1], split_seeds=[0], steps=400, every=90)
 trials = make_trials(algorithm="erm", **asked)
 trials += make_trials(algorithm="mixup", variant="as_published", **asked)
 run_trials("killed", "test", trials, profile="quick", device="cpu", workers=1)
@@ -262,29 +264,34 @@ def run_saving(folder):
     )
 
 
+def steps_saved(folder) -> set[tuple[str, int]]:
+    """Each stack that can be gone on with, and from which step: its head is written last."""
+    found = set()
+    for head in folder.glob("*/*.state.json"):
+        with suppress(FileNotFoundError):  # the stack has just been finished
+            found.add((head.name, json.loads(head.read_text())["step"]))
+    return found
+
+
+def kill_when_further(folder, reached):
+    started = run_saving(folder)
+    wait_for(lambda: started.poll() is not None or steps_saved(folder) - reached)
+    assert started.poll() is None, "it ended before it could be killed"
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+
+
 def test_a_run_killed_again_and_again_ends_with_the_rows_of_an_undisturbed_one(
     emoji_concepts, tmp_path, monkeypatch
 ):
     """kill -9 whenever a new state was saved: each start goes on, the end is the same."""
     assert run_saving(tmp_path / "undisturbed").wait(120) == 0
     disturbed = tmp_path / "killed"
-    steps = []
+    reached = [steps_saved(disturbed)]
     for _ in range(4):
-        started = run_saving(disturbed)
-        seen = set(disturbed.glob("*/*.state.safetensors"))
-
-        def saved_anew(started=started, seen=seen):
-            return started.poll() is not None or (
-                set(disturbed.glob("*/*.state.safetensors")) - seen
-            )
-
-        wait_for(saved_anew)
-        assert started.poll() is None, "it ended before it could be killed"
-        os.kill(started.pid, signal.SIGKILL)
-        started.wait()
-        for head in disturbed.glob("*/*.state.json"):
-            steps.append(json.loads(head.read_text())["step"])
-    assert len(steps) >= 4 and len(set(steps)) > 1, "each start goes on where the last one was"
+        kill_when_further(disturbed, reached[-1])
+        reached.append(steps_saved(disturbed))
+    assert all(after != before for before, after in pairwise(reached)), "each start gets further"
     assert run_saving(disturbed).wait(120) == 0
     found = {}
     for folder in ("undisturbed", "killed"):

@@ -25,24 +25,31 @@ def _package(name: str, use: str, needed: bool = True) -> dict[str, Any]:
     return _item(name, True, f"{use}: {getattr(module, '__version__', 'installed')}", needed)
 
 
-def _features() -> dict[str, Any]:
-    from mglib.features import load_features
+def _features(name: str) -> dict[str, Any]:
+    """The frozen features of one dataset: missing ones are made when needed, damage is a fault."""
+    from mglib.features import load_features, recipe, state
     from mglib.registry import datasets
 
-    detail = []
-    for name in datasets.names():
-        for modality in datasets.get(name).core:
-            try:
+    core = datasets.get(name).core
+    states = {modality: state(recipe(name, "frozen", modality, None)) for modality in core}
+    missing = [modality for modality, found in states.items() if found == "missing"]
+    try:
+        for modality in core:
+            if modality not in missing:
                 load_features(name, "frozen", modality)
-            except MglibError as error:
-                return _item("features", False, str(error))
-        detail.append(name)
-    return _item("features", True, f"prepared and undamaged: {', '.join(detail)}")
+    except MglibError as error:
+        return _item(name, False, str(error))
+    if missing:
+        detail = f"no features of {', '.join(missing)}; `mglib prepare {name}` makes them"
+        return _item(name, False, detail, needed=False)
+    return _item(name, True, "features prepared and undamaged")
 
 
 def check() -> list[dict[str, Any]]:
     """One entry for each part: name, ok, detail, and whether the paper needs it."""
     import torch
+
+    from mglib.registry import datasets
 
     version = platform.python_version()
     found = [
@@ -71,7 +78,7 @@ def check() -> list[dict[str, Any]]:
             shutil.which("quarto") or "not installed; the built-in renderer is used",
             needed=False,
         ),
-        _features(),
+        *(_features(name) for name in datasets.names()),
     ]
     for name, folder in (
         ("cache", paths.cache()),
