@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _tiny
 import pytest
+import torch
 
 from mglib import registry
 from mglib.perceptors.prepare import prepare
@@ -24,3 +25,12 @@ def tiny(tmp_path, monkeypatch) -> str:
     monkeypatch.setitem(registry.datasets._found, "tiny", _tiny.Tiny)
     monkeypatch.setitem(registry.perceptors._found, "shifted", _tiny.Shifted)
     return "tiny"
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread: sums whose digits are compared must not hang on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

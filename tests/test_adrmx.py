@@ -23,13 +23,7 @@ from torch.nn.functional import cross_entropy
 from mglib.algorithms.adrmx import ADRMX, contrast
 from mglib.trials.counter import bits
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ASKED = {

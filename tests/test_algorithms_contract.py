@@ -18,12 +18,7 @@ from mglib.trials.measuring import View, predict
 make_trial = partial(any_trial, hurried=True)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 METHODS = [(name, v) for name in algorithms.names() for v in algorithms.get(name).variants]

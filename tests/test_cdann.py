@@ -26,13 +26,7 @@ from mglib.trials.counter import uniforms
 from mglib.trials.engine import build
 from mglib.trials.hyperparameters import draw_hparams
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ASKED = {

@@ -38,6 +38,20 @@ def test_small_weights_make_large_stacks_and_large_ones_small(monkeypatch):
     assert CPU_LEAST < stack_size(4 * 2**20, "cpu") < CPU_MOST
 
 
+def test_a_stack_fits_one_core_s_share_of_the_last_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CACHES", tmp_path)
+    assert chunks._cache_bytes() == 8 * 2**20, "nothing is told"
+    for number, (level, size, cores) in enumerate([(1, 32, "1"), (3, 65536, "00ff,000000ff")]):
+        cache = tmp_path / f"index{number}"
+        cache.mkdir()
+        told = {"level": level, "size": f"{size}K", "shared_cpu_map": cores}
+        for name, text in told.items():
+            (cache / name).write_text(f"{text}\n")
+    assert chunks._cache_bytes() == 4 * 2**20
+    (tmp_path / "index1" / "size").write_text("unknown\n")
+    assert chunks._cache_bytes() == 8 * 2**20
+
+
 def test_a_gpu_stack_grows_with_free_memory(monkeypatch):
     for free in (8 * 2**30, 16 * 2**30):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, free))

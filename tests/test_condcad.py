@@ -12,13 +12,7 @@ from plain_domains import PlainERM, follow, loss_and_gradients, weights_after
 from mglib.algorithms.condcad import bottleneck
 from mglib.trials.engine import build
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def slow_bottleneck(features, labels, modalities, temperature):

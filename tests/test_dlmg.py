@@ -16,13 +16,7 @@ from torch.nn import functional
 from mglib.algorithms.dlmg import gap
 from mglib.trials.engine import build, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def alignment(a, b):

@@ -13,13 +13,7 @@ from mglib.trials.engine import Training, build, train
 from mglib.trials.grid import make_trials
 from mglib.trials.sampling import BLOCK, minibatches
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("algorithm", ["erm", "concat"])

@@ -13,13 +13,7 @@ from mglib.algorithms.eqrm import EQRM, kernel_quantile
 from mglib.trials.engine import Training, train
 from mglib.trials.hyperparameters import draw_hparams
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class PlainEQRM(PlainERM):

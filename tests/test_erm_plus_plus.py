@@ -12,13 +12,7 @@ from published_step import double_training
 
 from mglib.trials.engine import Training
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class PlainERMPlusPlus(PlainERM):

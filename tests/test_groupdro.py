@@ -9,13 +9,7 @@ from plain_domains import PlainERM, follow, weights_after
 
 from mglib.trials.engine import Training, build
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class PlainGroupDRO(PlainERM):

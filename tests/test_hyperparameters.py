@@ -6,7 +6,7 @@ import pytest
 
 from mglib.errors import MglibError
 from mglib.registry import algorithms
-from mglib.trials.hyperparameters import draw_hparams, seed_hash
+from mglib.trials.hyperparameters import Pace, draw_hparams, pace_of, seed_hash
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,21 @@ def test_random_draw_of_irm():
 def test_equal_names_agree_across_algorithms():
     drawn = [draw_hparams(algorithms.get(name).search, 3, 1) for name in ("erm", "irm", "mixup")]
     assert len({(one["lr"], one["weight_decay"], one["batch_size"]) for one in drawn}) == 1
+
+
+@pytest.mark.parametrize("name", [n for n in algorithms.names() if algorithms.get(n).learns])
+@pytest.mark.parametrize("draw", [0, 1])
+def test_a_run_of_published_length_and_rate_has_the_published_values(name, draw):
+    search = algorithms.get(name).search
+    published, paced = (
+        draw_hparams(search, draw, 0, pace=p) for p in (Pace(), pace_of(5001, 5e-5))
+    )
+    steps = [n for n, item in search.items() if item.role == "iterations"]
+    assert all(paced[n] == round(paced[n]) and abs(paced[n] - published[n]) <= 1 for n in steps)
+    assert draw or all(paced[n] == published[n] for n in steps)
+    assert {n: v for n, v in paced.items() if n not in steps} == pytest.approx(
+        {n: v for n, v in published.items() if n not in steps}
+    )
 
 
 def test_draw_zero_is_the_defaults_and_fixed_values_replace():

@@ -16,13 +16,7 @@ from mglib.algorithms.irm import IRM, scale_gradients
 from mglib.algorithms.mixup import Mixup
 from mglib.trials.engine import Training, build, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_scale_gradient_is_the_derivative_by_autograd():

@@ -11,13 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from mglib.trials.engine import Training, build, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Independent(Plain):

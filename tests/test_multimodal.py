@@ -27,12 +27,7 @@ from mglib.trials.multimodal import MULTIMODAL_SEARCH, Multimodal, published_row
 every_variant = pytest.mark.parametrize(("name", "variant"), EVERY_VARIANT)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_these_are_all_multimodal_learners():

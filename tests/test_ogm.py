@@ -16,13 +16,7 @@ from mglib.algorithms.ogm import OGM, OGMGE
 from mglib.trials.counter import normals
 from mglib.trials.engine import Training, build, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Published(PlainConcat):

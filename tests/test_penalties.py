@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import pytest
 import torch
@@ -14,22 +16,17 @@ from mglib.algorithms.fishr import Fishr, gradient_variances
 from mglib.trials.engine import Training, build
 from mglib.trials.hyperparameters import draw_hparams
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class Annealed(PlainERM):
+class Annealed(PlainERM, ABC):
     """A penalty whose weight jumps when Adam starts anew."""
 
     strength, wait, before = "", "", 0.0
 
+    @abstractmethod
     def penalty(self, rows):
-        raise NotImplementedError
+        """What is added to the mean loss of the rows, before its weight."""
 
     def objective(self, rows):
         weight = self.values[self.strength] if self.count >= self.values[self.wait] else self.before

@@ -15,13 +15,7 @@ from mglib.trials.engine import Training, build, train
 from mglib.trials.measuring import View, predict, views
 from mglib.trials.selection import alone, held_out, training_modality_validation
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def accuracies(rows, pattern=None):

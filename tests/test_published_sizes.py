@@ -24,12 +24,7 @@ _plain = sys.modules["benchmarks._plain"]
 TINY = _published.Sizes(width=16, classes=4, instances=60, steps=2, loop_steps=2, most=2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noise_of(model, batch):

@@ -25,13 +25,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from mglib.algorithms.sagnet import SagNet, joined, parted
 from mglib.errors import MglibError
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ASKED = {"lr": 1e-2, "weight_decay": 0.01, "sag_w_adv": 0.6}

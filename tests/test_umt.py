@@ -11,13 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from mglib.trials.engine import Training, train
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TwoStages(Plain):

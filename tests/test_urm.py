@@ -25,13 +25,7 @@ from mglib.errors import MglibError
 from mglib.trials.counter import uniforms
 from mglib.trials.hyperparameters import draw_hparams, seed_hash
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ASKED = {

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """No code that decides results changes under the same version: mglib/versions.json knows it."""
 
 from __future__ import annotations
@@ -51,9 +50,10 @@ def test_a_forgotten_version_names_thing_file_and_remedy(checkout):
     edit(checkout / "algorithms" / "majority.py")
     edit(checkout / "data" / "_glyphs.py")
     assert said() == [("algorithm/majority", "changed"), ("dataset/emoji_concepts", "changed")]
+    file = "mglib/algorithms/majority.py"
     assert problems()[0].text == (
-        f"algorithm/majority is not what version {Majority.version} was (mglib/algorithms/majority.py): raise "
-        "`version` in mglib/algorithms/majority.py and run `make versions`, or, if no result changes, "
+        f"algorithm/majority is not what version {Majority.version} was ({file}): raise `version` "
+        f"in {file} and run `make versions`, or, if no result changes, "
         "`make versions SAME=algorithm/majority`"
     )
     assert "(mglib/data/_glyphs.py)" in problems()[1].text

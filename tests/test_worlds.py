@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from made_up import MODALITIES, make_bank, make_trial
 
 from mglib.analysis.worlds import (
@@ -31,12 +30,7 @@ from mglib.trials.engine import train
 SCALE = {"splits": 2, "seeds": 1, "steps": 500, "checkpoints": 2, "lr": 1e-3}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", WORLDS)

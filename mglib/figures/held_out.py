@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from mglib.figures.style import FAINT, INK, PALETTE, WIDTH, style
+from mglib.figures.rows import draw_mark, list_rows
+from mglib.figures.style import FAINT, PALETTE, WIDTH, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,46 +36,22 @@ def draw_held_out(values: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         figure, axes = plt.subplots(
             figsize=(WIDTH, 0.8 + max(0.72, 0.13 * len(methods)) * len(modalities))
         )
+        list_rows(axes, modalities, "Held-out modality")
         for row, modality in enumerate(modalities):
-            if row % 2:
-                axes.axhspan(row - 0.5, row + 0.5, color="#f5f5f5", zorder=0)
             for place, method in enumerate(methods):
-                colour, mark = look[method]
-                y = row + (place - (len(methods) - 1) / 2) * gap
-                own = values[(values["modality"] == modality) & (values["method"] == method)]
-                here = intervals[
-                    (intervals["modality"] == modality) & (intervals["method"] == method)
-                ]
-                axes.plot(
-                    100 * own["value"],
-                    [y] * len(own),
-                    mark,
-                    color=colour,
-                    alpha=0.28,
-                    markersize=4,
-                    markeredgewidth=0.8,
-                    zorder=2,
-                )
-                axes.errorbar(
-                    100 * here["mean"],
-                    [y] * len(here),
-                    xerr=100 * (here["high"] - here["low"]) / 2,
-                    fmt=mark,
-                    color=colour,
-                    markersize=6,
-                    markeredgewidth=1.4,
-                    elinewidth=1.4,
-                    capsize=0,
-                    zorder=3,
+                draw_mark(
+                    axes,
+                    row + (place - (len(methods) - 1) / 2) * gap,
+                    values[(values["modality"] == modality) & (values["method"] == method)],
+                    intervals[
+                        (intervals["modality"] == modality) & (intervals["method"] == method)
+                    ],
+                    look[method],
+                    size=6,
                     label=method if row == 0 else None,
                 )
-        axes.set_yticks(range(len(modalities)), modalities)
-        axes.set_ylim(len(modalities) - 0.5, -0.5)
         axes.set_xlim(0, 100)
-        axes.grid(visible=False, axis="y")
         axes.set_xlabel("Accuracy on the test split of the held-out modality [%]")
-        axes.set_ylabel("Held-out modality")
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
         figure.legend(
             loc="outside upper center",
             ncols=min(4, len(methods)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from mglib.trials.trial import Trial
 
 # On a CPU: stacks of 8 to 16 are the fastest, as long as their weights fit into the cache.
 CPU_LEAST, CPU_MOST = 4, 16
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")  # Linux's account of them
 BANK_MOST = 512 * 2**20  # bytes of features that a process keeps for stacks to come
 # On a GPU: copies of its weights that a trial takes (gradients, moments, room to compute), and
 # bytes for its rows on their way; what this misses, halving corrects.
@@ -105,12 +106,14 @@ def stack_size(weights: int, device: str) -> int:
 
 
 def _cache_bytes() -> int:
-    """The last-level cache of this machine; 8 MiB where the system does not tell."""
+    """One core's share of the last-level cache; 8 MiB where the system does not tell."""
     try:
-        size = os.sysconf("SC_LEVEL3_CACHE_SIZE")
-    except (ValueError, OSError):
-        size = 0
-    return size if size > 0 else 8 * 2**20
+        last = max(CACHES.glob("index*"), key=lambda cache: int((cache / "level").read_text()))
+        size = int((last / "size").read_text().strip().removesuffix("K")) * 2**10
+        cores = int((last / "shared_cpu_map").read_text().replace(",", ""), 16).bit_count()
+    except (OSError, ValueError):
+        return 8 * 2**20
+    return size // max(1, cores)
 
 
 def cut(trials: Sequence[Trial], device: str, workers: int) -> list[tuple[Trial, ...]]:

@@ -42,11 +42,12 @@ class Pace:
     iterations: float = 1.0
 
     def of(self, item: Hyperparameter, value: float) -> float:
-        """A value at this pace; a whole number of steps stays whole."""
-        factor = {"rate": self.rates, "iterations": self.iterations}.get(item.role, 1.0)
-        if factor == 1.0:
-            return value
-        return round(value * factor) if isinstance(value, int) else value * factor
+        """A value at this pace: the nearest whole number of steps, of the type that it had."""
+        if item.role == "rate":
+            return value * self.rates
+        if item.role == "iterations" and self.iterations != 1.0:
+            return type(value)(round(value * self.iterations))
+        return value
 
 
 PUBLISHED = Pace()
