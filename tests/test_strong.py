@@ -19,12 +19,15 @@ from mglib.analysis.strong import (
     PUBLISHED,
     STRONG,
     WEAK,
+    adapted_modalities,
+    adapted_sights,
     own_rows,
     rungs,
     sight_trials,
     sight_values,
 )
 from mglib.analysis.strong_forms import (
+    adapter_table,
     chosen_validation,
     contrast_table,
     contrasts,
@@ -234,3 +237,37 @@ def test_tables_have_a_dash_where_a_form_lacks_the_method():
         *("Method", "Validation, ours", "Validation, published", "Lost"),
     ]
     assert PUBLISHED.for_all and not STRONG.for_all
+
+
+def test_only_trunks_of_images_are_adapted():
+    sights = adapted_sights(8)
+    assert [(own.perceptor, own.unseen) for own in sights] == [
+        ("bound", "self_supervised@adapters=8"),
+        ("self_supervised@adapters=8", ""),
+    ]
+    assert adapted_modalities(WORLDS["text_centred"], sights) == ["art", "glyph"]
+    assert adapted_modalities(WORLDS["smartwatch"], sights) == [
+        *("accelerometer_spectrogram", "gyroscope_spectrogram"),
+    ]
+    assert adapted_modalities(WORLDS["text_centred"], FORMS) == []
+
+
+def test_adapters_are_compared_by_form_and_modality():
+    accuracy = {"head": 0.25, "tuned": 0.5, "own": 0.75, "own tuned": 0.75}
+    values = pd.DataFrame(
+        [
+            {"sight": sight, "method": method, "modality": m, "split_seed": split, "value": value}
+            for (sight, value), method in itertools.product(accuracy.items(), ("ERM", SUPERVISED))
+            for m, split in itertools.product(("art", "text"), range(3))
+        ]
+    )
+    values.loc[values["modality"] == "text", "value"] = 0.1
+    asked = {"strong": ("head", "tuned", "ERM"), "alone": ("own", "own tuned", SUPERVISED)}
+    table, changed = adapter_table(values, asked, ["art"], 0.2)
+    assert table["Form"].tolist() == list(changed) == ["strong: art", "alone: art"]
+    cells = table[["Head alone", "Adapted"]].map(lambda cell: cell.replace("\xa0", " "))
+    assert cells.to_numpy().tolist() == [
+        ["25.0 ± 0.0", "50.0 ± 0.0"],
+        ["75.0 ± 0.0", "75.0 ± 0.0"],
+    ]
+    assert listed(changed, "higher") == "strong: art" and listed(changed, "a tie") == "alone: art"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mglib.analysis.worlds import Method, World, world_trials, world_values
 from mglib.errors import MglibError
-from mglib.registry import perceptors
+from mglib.perceptors.self_supervised import SelfSupervised
+from mglib.registry import datasets, perceptors
 from mglib.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -40,6 +41,24 @@ STRONG = Sight("Strong", BOUND, OWN)
 PUBLISHED = Sight("Strong, as published", BOUND, OWN, for_all=True)
 APART = Sight("Own spaces", OWN)
 FORMS = (WEAK, STRONG, PUBLISHED, APART)
+
+
+def adapted_sights(rank: int) -> tuple[Sight, Sight]:
+    """The strong form and the own spaces, with adapters of a rank in the trunks of images."""
+    name = _named(OWN, adapters=rank)
+    return Sight("Strong, adapted trunks", BOUND, name), Sight("Own spaces, adapted trunks", name)
+
+
+def adapted_modalities(world: World, sights: Sequence[Sight]) -> list[str]:
+    """The modalities of a world whose trunks are adapted in some sights."""
+    dataset = datasets.get(world.dataset)()
+    names = {sight.unseen or sight.perceptor for sight in sights}
+    senses = [perceptors.get(name)() for name in sorted(names)]
+    return [
+        m
+        for m in world.seen
+        if any(isinstance(own, SelfSupervised) and own.adapted(dataset, m) for own in senses)
+    ]
 
 
 @dataclass(frozen=True)

@@ -162,3 +162,38 @@ def selection_table(
     """What selection saw in each form [%], and what the published choice loses [points]."""
     seen = form_table({f"Validation, {t}": v for t, v in validations.items()}, methods, test_share)
     return seen.merge(contrast_table(lost, methods), on="Method")
+
+
+def adapter_table(
+    values: pd.DataFrame,
+    asked: Mapping[str, tuple[str, str, str]],
+    modalities: Sequence[str],
+    test_share: float,
+) -> tuple[pd.DataFrame, dict[str, tuple[Interval, str]]]:
+    """What adapters in a trunk change [%, points], by form and modality; and the differences alone.
+
+    `values` as from `sight_values`; `asked`: form -> titles of the sights without and with them,
+    and the method. All differences are one family for Holm's correction.
+    """
+    import pandas as pd
+
+    def split_by_split(sight: int) -> pd.DataFrame:
+        parts: dict[str, pd.Series] = {}
+        for form, told in asked.items():
+            own = values[(values["sight"] == told[sight]) & (values["method"] == told[2])]
+            table = own.pivot_table(index="split_seed", columns="modality", values="value")
+            parts |= {f"{form}: {m}": table[m] for m in modalities}
+        return pd.DataFrame(parts)
+
+    head, adapted = split_by_split(0), split_by_split(1)
+    changed = contrasts(adapted, head, list(head), test_share)
+    lines = [
+        {
+            "Form": name,
+            "Head alone": percent(resampled_interval(head[name].tolist(), test_share)),
+            "Adapted": percent(resampled_interval(adapted[name].tolist(), test_share)),
+            "Difference": in_cell(changed[name]),
+        }
+        for name in head
+    ]
+    return pd.DataFrame(lines), changed

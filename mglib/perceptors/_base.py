@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
 from mglib.registry import Setting, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Input = tuple[str, str]  # perceptor, modality
 
@@ -78,10 +82,23 @@ class Perceptor(ABC):
         """Values [N, ...] and lengths of one modality, from its inputs in their order."""
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """A frozen network in PyTorch: raw values -> its input -> features [B, D]."""
+
+    model: nn.Module
+    read: Callable[[np.ndarray], Tensor]
+    features: Callable[[Tensor], Tensor]
+
+
 class Encoder(Perceptor):
-    """A perceptor of one kind of raw data with pretrained, frozen weights."""
+    """A perceptor of one kind of raw data with pretrained, frozen weights.
+
+    `trunk` makes its network anew where that is one of PyTorch, so that it can be adapted.
+    """
 
     width: ClassVar[int]
+    trunk: ClassVar[Callable[[], Trunk] | None] = None
 
     def inputs(self, dataset: Dataset, modality: str) -> list[Input]:
         """The raw modality."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,43 +49,66 @@ def batches(random: np.random.RandomState, rows: int, size: int) -> Iterator[np.
         yield from (part for at in range(0, rows, size) if len(part := order[at : at + size]) > 1)
 
 
+def begin_head(
+    inputs: int, width: int, random: np.random.RandomState, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Weights [inputs, width] and offset [width] to train, uniform in +-scale / sqrt(inputs)."""
+    import torch
+
+    edge = scale / np.sqrt(inputs)
+    start = random.uniform(-edge, edge, (inputs + 1, width)).astype(np.float32)
+    weights, offset = (torch.from_numpy(part.copy()) for part in (start[:-1], start[-1]))
+    return weights.requires_grad_(), offset.requires_grad_()
+
+
+def descend(
+    parameters: Iterable[Tensor],
+    loss: Callable[[np.ndarray], Tensor],
+    *,
+    random: np.random.RandomState,
+    rows: int,
+    batch: int,
+    updates: int,
+    lr: float,
+    advance: Advance,
+) -> None:
+    """Train parameters with AdamW; `loss` is given the places (of `rows`) in a batch.
+
+    `random` draws the batches. Weight decay is AdamW's default, .01.
+    """
+    import torch
+
+    optimiser = torch.optim.AdamW(parameters, lr=lr)
+    draws = batches(random, rows, batch)
+    for _ in range(updates):
+        optimiser.zero_grad()
+        loss(next(draws)).backward()
+        optimiser.step()
+        advance(1 / updates)
+
+
 def train_head(
     features: np.ndarray,
     loss: Loss,
     *,
     width: int,
     random: np.random.RandomState,
-    rows: int,
-    batch: int,
-    updates: int,
-    lr: float,
     scale: float,
-    advance: Advance,
+    **training: Any,
 ) -> np.ndarray:
-    """Train features [N, D] -> features @ weights + offset with AdamW and apply it: [N, width].
+    """Train features [N, D] -> features @ weights + offset and apply it: [N, width].
 
-    `loss` is given the places (of `rows`) in a batch and the head. Weights and offset begin
-    uniform in +-scale / sqrt(D), which is PyTorch's own beginning at scale 1; `random` draws them
-    and the batches. Weight decay is AdamW's default, .01.
+    `loss` is given the places in a batch and the head, which begins as in `begin_head` (as
+    PyTorch's own at scale 1); `training` as in `descend`.
     """
     import torch
 
-    inputs = features.shape[1]
-    edge = scale / np.sqrt(inputs)
-    start = random.uniform(-edge, edge, (inputs + 1, width)).astype(np.float32)
     with one_thread():
-        weights = torch.from_numpy(start[:-1].copy()).requires_grad_()
-        offset = torch.from_numpy(start[-1].copy()).requires_grad_()
-        optimiser = torch.optim.AdamW([weights, offset], lr=lr)
+        weights, offset = begin_head(features.shape[1], width, random, scale)
 
         def head(x: Tensor) -> Tensor:
             return x @ weights + offset
 
-        draws = batches(random, rows, batch)
-        for _ in range(updates):
-            optimiser.zero_grad()
-            loss(next(draws), head).backward()
-            optimiser.step()
-            advance(1 / updates)
+        descend((weights, offset), lambda rows: loss(rows, head), random=random, **training)
         with torch.no_grad():
             return np.asarray(head(torch.from_numpy(features)).numpy(), dtype=np.float64)

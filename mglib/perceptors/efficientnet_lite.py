@@ -16,7 +16,7 @@ from mglib import paths
 from mglib.data._base import Advance
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError
-from mglib.perceptors._base import Encoder
+from mglib.perceptors._base import Encoder, Trunk
 from mglib.registry import perceptors
 
 if TYPE_CHECKING:
@@ -140,6 +140,12 @@ def normalised(pictures: np.ndarray) -> torch.Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def trunk() -> Trunk:
+    """The network with its ImageNet weights, images to 1280 values."""
+    model: Any = network()
+    return Trunk(model, normalised, model.features)
+
+
 @perceptors.register("efficientnet_lite0")
 class EfficientNetLite0(Encoder):
     """Mean of the last feature map, 1280 values; images keep their size (72 pixels: 3 x 3)."""
@@ -150,6 +156,7 @@ class EfficientNetLite0(Encoder):
     width = 1280
     CARRIERS = (WEIGHTS,)
     steps = {"image": 6}
+    trunk = staticmethod(trunk)
 
     def encode(
         self,
