@@ -115,6 +115,10 @@ def test_readings_and_patterns_are_those_of_the_chosen_checkpoint(rows):
     assert table["Mean over slots"][0].startswith(f"{100 * unseen['value'].mean():.1f}")
     joint = together(rows)
     assert set(joint["pattern"]) == {"seen", "all"} and len(joint) == 2 * 2 * 2
+    fewer = rows[rows["train"].str.contains("+", regex=False)]
+    fewer = fewer.assign(train=fewer["train"].str.split("+").str[:-1].str.join("+"))
+    crossed = pd.concat([rows, fewer.assign(value=0.0, seed=fewer["seed"] + 9)])
+    pd.testing.assert_frame_equal(together(crossed), joint)
     joined = together_table(joint, values, ["ERM", "Concat"], 0.2)
     gain = joint.pivot_table(index="method", columns="pattern", values="value")
     expected = 100 * (gain.loc["ERM", "all"] - gain.loc["ERM", "seen"])

@@ -24,14 +24,22 @@ class Sample:
 
 
 def find_concept(dataset: str, concept: str) -> int:
-    """The instance of a name in the dataset's anchor text, whatever its case.
+    """The first instance of a name in the dataset's anchor, whatever its case.
 
-    Raises MglibError with the nearest names if there is none.
+    Where the anchor is no text, instances have no names but those of their classes. Raises
+    MglibError with the nearest names if there is none.
     """
-    names = unpack_strings(load_features(dataset, "raw", datasets.get(dataset).anchor).values)
-    found = {name.casefold(): place for place, name in enumerate(names)}
+    data = datasets.get(dataset)
+    anchor = load_features(dataset, "raw", data.anchor)
+    if data.kinds[data.anchor] == "text":
+        names = unpack_strings(anchor.values)
+    else:
+        names = [anchor.card["class_names"]["class"][label] for label in anchor.targets["class"]]
+    found: dict[str, int] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name.casefold(), place)
     if concept.casefold() not in found:
-        raise unknown(f"concept of {dataset}", concept, names)
+        raise unknown(f"concept of {dataset}", concept, dict.fromkeys(names))
     return found[concept.casefold()]
 
 

@@ -24,7 +24,7 @@ from mglib.registry import algorithms, datasets
 from mglib.trials import make_trials, without
 from mglib.trials.hyperparameters import pace_of
 from mglib.trials.multimodal import Multimodal
-from mglib.trials.selection import alone, training_modality_validation
+from mglib.trials.selection import alone, held_out, training_modality_validation
 from mglib.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -150,9 +150,9 @@ def together(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of the training modalities together, without and with the unseen one, by split.
 
     Columns method, pattern ("seen", "all"), split_seed and value, means over what is held out and
-    over seeds; of runs that leave out one modality.
+    over seeds, of the runs that leave out one modality.
     """
-    chosen = training_modality_validation(rows)
+    chosen = training_modality_validation(rows[held_out(rows).str.len() == 1])
     own = chosen[
         chosen["test_pattern"].isin(["seen", "all"])
         & (chosen["split"] == "test")

@@ -1,14 +1,17 @@
-"""The same concepts in every modality: pictures, waveforms and words, one row for each concept."""
+"""The same concepts in every modality: pictures, curves and words, one row for each concept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mglib.analysis.concepts import Sample
 from mglib.figures.style import FAINT, INK, PALETTE, WIDTH, style
+
+COLOURS = [PALETTE[name] for name in ("blue", "orange", "green")]  # of the channels of a series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,16 +37,22 @@ def _show(axes: Axes, kind: str, value: np.ndarray | str, seconds: float, rate: 
         )
         axes.set_xlim(0, seconds)
         axes.set_ylim(-1, 1)
+    elif kind == "series":
+        for channel, colour in zip(np.asarray(value).T, cycle(COLOURS)):
+            axes.plot(channel, color=colour, linewidth=0.8)
     else:
         axes.imshow(np.asarray(value), cmap="gray", interpolation="antialiased")
 
 
 def draw_samples(samples: Sequence[Sample]) -> Figure:
-    """One row per instance, one column per modality; sounds share one time axis in seconds."""
+    """One row per instance, one column per modality; sounds share one time axis in seconds.
+
+    Of a series every channel is a curve of its own, on the scale of the instance.
+    """
     import matplotlib.pyplot as plt
 
     modalities = list(samples[0].kinds)
-    widths = {"image": 1.0, "audio": 2.6, "text": 2.4}
+    widths = {"image": 1.0, "audio": 2.6, "text": 2.4, "series": 2.6}
     rate = samples[0].sample_rate or 1
     seconds = max(
         (len(s.values[m]) / rate for s in samples for m in modalities if s.kinds[m] == "audio"),
