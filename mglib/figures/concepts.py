@@ -72,7 +72,7 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
             for axes, modality in zip(row[1:], modalities, strict=True):
                 _show(axes, sample.kinds[modality], sample.values[modality], seconds, rate)
         for axes, title in zip(grid[0], ["class", *modalities], strict=True):
-            axes.set_title(title, loc="left", color=INK, fontweight="bold")
+            axes.set_title(title.replace("_", "\n"), loc="left", color=INK, fontweight="bold")
         for axes, modality in zip(grid[-1][1:], modalities, strict=True):
             if samples[0].kinds[modality] == "audio":
                 axes.set_xticks([0, round(seconds, 1)], ["0", f"{seconds:.1f} s"])
