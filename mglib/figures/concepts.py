@@ -53,6 +53,7 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
 
     modalities = list(samples[0].kinds)
     widths = {"image": 1.0, "audio": 2.6, "text": 2.4, "series": 2.6}
+    words = {m: max(len(word) for word in m.split("_")) for m in modalities}
     rate = samples[0].sample_rate or 1
     seconds = max(
         (len(s.values[m]) / rate for s in samples for m in modalities if s.kinds[m] == "audio"),
@@ -64,7 +65,11 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
             len(modalities) + 1,
             figsize=(WIDTH, 0.25 + 0.68 * len(samples)),
             squeeze=False,
-            width_ratios=[1.7, *(widths[samples[0].kinds[m]] for m in modalities)],
+            width_ratios=[
+                1.7,
+                # A column holds its title, too: a letter takes about an eighth of a unit.
+                *(max(widths[samples[0].kinds[m]], words[m] / 8) for m in modalities),
+            ],
         )
         for row, sample in zip(grid, samples, strict=True):
             _show(row[0], "text", sample.category, seconds, None)
