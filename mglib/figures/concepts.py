@@ -67,8 +67,8 @@ def draw_samples(samples: Sequence[Sample]) -> Figure:
             squeeze=False,
             width_ratios=[
                 1.7,
-                # A column holds its title, too: a letter takes about an eighth of a unit.
-                *(max(widths[samples[0].kinds[m]], words[m] / 8) for m in modalities),
+                # A column holds its title, too: five or six letters take a unit.
+                *(max(widths[samples[0].kinds[m]], words[m] / 5.5) for m in modalities),
             ],
         )
         for row, sample in zip(grid, samples, strict=True):
