@@ -135,7 +135,10 @@ def test_local_targets_are_seen():
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "CONTRIBUTING.md", "data/README.md", "results/README.md", "benchmarks/README.md"],
+    [
+        *("README.md", "CONTRIBUTING.md", "data/README.md", "data/published/README.md"),
+        *("results/README.md", "benchmarks/README.md"),
+    ],
 )
 def test_local_links_and_images_are_files_of_the_repository(name):
     page, files = ROOT / name, tracked()
