@@ -85,12 +85,14 @@ def test_weights_that_were_not_kept_are_trained_again_when_asked_for(bank):
     assert mglib.load(trial.key).trial == trial
 
 
-def test_a_learner_that_diverged_is_not_handed_out(bank):
-    trials = [make_trial(seed=s, steps=150, every=150, lr=1e30 if s else 1e-3) for s in range(2)]
+@pytest.mark.parametrize("steps", [20, 150])  # before and after divergence is looked for
+def test_a_learner_that_diverged_is_not_handed_out(bank, steps):
+    asked = {"steps": steps, "every": steps}
+    trials = [make_trial(seed=s, **asked, lr=1e30 if s else 1e-3) for s in range(2)]
     rows = start(trials, weights=True)
     assert rows[rows["key"] == trials[1].key]["value"].isna().all()
     own = read_predictions(EXPERIMENT, {t.key for t in trials})
-    assert own[trials[0].key].chosen == 150 and own[trials[1].key].chosen is None
+    assert own[trials[0].key].chosen == steps and own[trials[1].key].chosen is None
     assert mglib.load(trials[0].key).trial == trials[0]
     with pytest.raises(MglibError, match="diverged before its first checkpoint"):
         mglib.load(trials[1].key)

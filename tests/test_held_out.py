@@ -9,7 +9,6 @@ import pytest
 from mglib.analysis.held_out import (
     SUPERVISED,
     accuracy_table,
-    difference_table,
     held_out_intervals,
     held_out_values,
     method_interval,
@@ -101,18 +100,6 @@ def test_the_table_has_a_line_per_method_and_a_column_for_the_mean(two_methods):
     assert table.iloc[1]["mean"] == percent(resampled_interval(overall["B"].tolist(), 0.2))
     own = two_methods.query("method == 'A' and modality == 'glyph'")["value"].tolist()
     assert table.iloc[0]["glyph"] == percent(resampled_interval(own, 0.2))
-
-
-def test_differences_are_paired_and_said_in_words(two_methods):
-    far = two_methods.query("method == 'A'").assign(method="C", value=lambda t: t["value"] + 1)
-    values = pd.concat([two_methods, far])
-    table = difference_table(values, "A", ["B", "C"], ["C"], 0.2).set_index("Learner")
-    assert table.columns.tolist() == ["Minus A", "Against A", "Against c"]
-    assert table.loc["A", "Minus A"] == "–" and table.loc["A", "Against c"] == "lower"
-    assert table.loc["C", "Minus A"].startswith("+100.0")
-    assert table.loc["C", "Against A"] == "higher" and table.loc["C", "Against c"] == "a tie"
-    gap = paired_difference(values, None, "B", "A", 0.2)
-    assert table.loc["B", "Minus A"] == percent(gap, signed=True)
 
 
 @pytest.mark.parametrize("variant", ["corrected", "as_published"])

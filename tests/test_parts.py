@@ -99,7 +99,7 @@ def test_a_side_that_several_parts_need_is_trained_once():
         ("fishr", "penalty"),
         ("condcad", "bottleneck"),
         ("groupdro", "weights that follow the risks"),
-        ("eqrm", "quantile after the burn-in"),
+        ("eqrm", "quantile, smaller rate and restart after the burn-in"),
     ],
 )
 def test_what_is_left_without_it_is_erm(algorithm, part):

@@ -14,12 +14,14 @@ from mglib.analysis.protocols import (
     PUBLISHED_SHARE,
     diverged_runs,
     gap_interval,
+    half_to_error,
     protocol_trials,
     scored_values,
     sharing_table,
     spread_table,
     spreads,
 )
+from mglib.analysis.statistics import resampled_interval, standard_error
 from mglib.analysis.worlds import WORLDS
 
 CHOSEN = {"validation": 0.5, "test": 0.1, "train": 0.9, "out": 0.5, "in": 0.7}
@@ -135,3 +137,12 @@ def test_sgd_learners_go_at_the_pace_of_the_others_unless_they_are_not_hurried()
     single = protocol_trials(world, methods[:1], train=[["art"]], **common)
     assert {trial.train for trial in single} == {("art",)} and len(single) == 2
     assert single[0].checkpoints == (250, 500)
+
+
+def test_half_an_interval_over_the_printed_error_hangs_on_no_value():
+    for splits, share in ((3, 0.5), (5, 0.5), (4, 0.2)):
+        values = np.random.RandomState(splits).randn(splits).tolist()
+        ratio = resampled_interval(values, share).half / standard_error(values)
+        assert half_to_error(splits, share) == pytest.approx(ratio)
+    expected = t.ppf(0.975, 4) * np.sqrt(1 / 5 + 1) / np.sqrt(4 / 5 / 5)
+    assert half_to_error(5, 0.5) == pytest.approx(expected)

@@ -158,29 +158,6 @@ def accuracy_table(
     return pd.DataFrame(lines)
 
 
-def difference_table(
-    values: pd.DataFrame, first: str, rivals: Sequence[str], bounds: Sequence[str], share: float
-) -> pd.DataFrame:
-    """A line for each learner: its mean minus that of `first` [points], and verdicts in words.
-
-    Differences are paired by split and averaged over held-out modalities; `share` of the instances
-    is tested. `bounds` are further methods that each learner is compared with.
-    """
-    import pandas as pd
-
-    lines = []
-    for name in (first, *rivals):
-        line = {"Learner": name, f"Minus {first}": "–", f"Against {first}": "–"}
-        if name != first:
-            gap = paired_difference(values, None, name, first, share)
-            line |= {f"Minus {first}": percent(gap, signed=True), f"Against {first}": verdict(gap)}
-        for bound in bounds:
-            gap = paired_difference(values, None, name, bound, share)
-            line[f"Against {bound[0].lower()}{bound[1:]}"] = verdict(gap)
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
 def recall_table(retrieval: pd.DataFrame, test_share: float) -> pd.DataFrame:
     """Recall [%] per pair by chance, frozen and bound; a dash where no cosine exists."""
     import json

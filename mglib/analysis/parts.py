@@ -93,7 +93,9 @@ PARTS = (
     Part("sagnet", "adversary (its Adam still moves)", {"sag_w_adv": 0}),
     Part("mixup", "blending (alpha 0.2 against 0.01)", {"mixup_alpha": 0.01}),
     Part("mixup", "stronger blending (alpha 10 against 0.2)", {}, {"mixup_alpha": 10}),
-    Part("eqrm", "quantile after the burn-in", {"eqrm_burnin_iters": NEVER}),
+    Part(
+        "eqrm", "quantile, smaller rate and restart after the burn-in", {"eqrm_burnin_iters": NEVER}
+    ),
     Part("eqrm", "smaller rate after the burn-in", {"eqrm_lr": 5e-5}),
     Part("erm_plus_plus", "averaged weights", {"averaging_from": NEVER}),
     Part("erm_plus_plus", "classifier first (against one step)", {"linear_steps": 0}),

@@ -169,6 +169,15 @@ def sharing_table(
     return pd.DataFrame(lines)
 
 
+def half_to_error(splits: int, test_share: float) -> float:
+    """Half the corrected interval over the "±" of the published tables, for so many splits.
+
+    Both are multiples of one standard deviation: the ratio hangs on no measurement.
+    """
+    values = [0.0] * (splits - 1) + [1.0]
+    return resampled_interval(values, test_share).half / standard_error(values)
+
+
 def spreads(values: pd.DataFrame, methods: Sequence[str], test_share: float) -> pd.DataFrame:
     """Three readings of one spread, each a mean over held-out modalities.
 

@@ -61,11 +61,6 @@ def published_averages(setting: str) -> pd.DataFrame:
     return averages[averages["setting"] == setting].reset_index(drop=True)
 
 
-def constant_levels() -> pd.DataFrame:
-    """What predicting one class always scores: dataset, modality, level."""
-    return _read("constant_levels").copy()
-
-
 def best_against_erm(setting: str = "weak", errors: float = 2.0) -> pd.DataFrame:
     """For each cell of the tables the best of GENERALIZERS against ERM, a line each.
 
@@ -95,26 +90,7 @@ def best_against_erm(setting: str = "weak", errors: float = 2.0) -> pd.DataFrame
 
 
 def counts_against_erm(setting: str = "weak", errors: float = 2.0) -> pd.DataFrame:
-    """Of `best_against_erm` per dataset: cells, and in how many the best stays within the noise."""
+    """Of `best_against_erm` per dataset: cells, and `within`: where the best stays in the noise."""
     cells = best_against_erm(setting, errors)
     counted = cells.groupby("dataset", sort=False)["within"].agg(cells="size", within="sum")
     return counted.reset_index()
-
-
-def best_averages(setting: str = "weak") -> pd.DataFrame:
-    """Where the printed average is best: selection, perceptor, dataset, best, average, erm.
-
-    Of GENERALIZERS; `best` names all that share the highest average, joined by "/". Raises
-    MglibError for an unknown setting.
-    """
-    import pandas as pd
-
-    averages = published_averages(setting)
-    place = ["selection", "perceptor", "dataset"]
-    lines = []
-    for where, own in averages.groupby(place, sort=False):
-        known = own.set_index("algorithm")["average"].reindex(list(GENERALIZERS)).dropna()
-        best = "/".join(known.index[known == known.max()])
-        line = {"best": best, "average": known.max(), "erm": known["ERM"]}
-        lines.append(dict(zip(place, where, strict=True)) | line)
-    return pd.DataFrame(lines)

@@ -49,7 +49,8 @@ class Binding(Perceptor):
 
     `centre` is a modality (the dataset's anchor unless told), `pairs` how many of the binding
     instances are seen in both modalities, `noise` the share of these whose partner is another's,
-    `seed` which draw of both. Only the binding part of a split is looked at, and no labels.
+    `seed` which draw of both. Only the binding part of a split is looked at, and no labels; the
+    pairs of a dataset that pairs by class carry it all the same.
     """
 
     kinds = frozenset(ENCODERS)

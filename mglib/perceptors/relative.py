@@ -16,8 +16,9 @@ from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
+from mglib.perceptors._binding import WIDTH
 from mglib.perceptors._draws import draw_pairs
-from mglib.perceptors._linear import unit_rows
+from mglib.perceptors._linear import padded, unit_rows
 from mglib.perceptors.frozen import ENCODERS
 from mglib.registry import Setting, perceptors
 
@@ -27,11 +28,12 @@ class Relative(Perceptor):
     """Cosines to `pairs` anchor instances, the same in every modality, in a space of its own.
 
     The anchors are drawn from the binding part of a split, as pairs are for `bound`: `seed` says
-    which, and more contain fewer. `source` is the perceptor in whose space cosines are taken. Rows
-    are scaled to norm 1 (ours, as in the other shared spaces).
+    which, and more contain fewer. `source` is the perceptor in whose space cosines are taken. Both
+    ours: rows are scaled to norm 1, and columns beyond the anchors are zero, so that a learner is
+    as wide as in the other shared spaces.
     """
 
-    version = "1"
+    version = "2"
     kinds = frozenset(ENCODERS)
     unit_norm = True
     fitted = True
@@ -57,7 +59,7 @@ class Relative(Perceptor):
         split_seed: int | None,
         advance: Advance,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Unit vectors [N, pairs]."""
+        """Unit vectors [N, WIDTH], or [N, pairs] where there are more pairs than that."""
         from threadpoolctl import threadpool_limits
 
         if split_seed is None:
@@ -68,4 +70,5 @@ class Relative(Perceptor):
         anchors = draw_pairs(binding, chosen["pairs"], split_seed, chosen["seed"], self.name)
         rows = unit_rows(own.values.astype(np.float64)).astype(np.float64)
         with threadpool_limits(limits=1):  # sums must not hang on the number of cores
-            return unit_rows(rows @ rows[anchors].T), None
+            alike = rows @ rows[anchors].T
+            return unit_rows(padded(alike, max(WIDTH, len(anchors)))), None

@@ -42,11 +42,12 @@ class Pace:
     iterations: float = 1.0
 
     def of(self, item: Hyperparameter, value: float) -> float:
-        """A value at this pace: the nearest whole number of steps, of the type that it had."""
+        """A value at this pace, of the type that it had; a whole number of steps stays whole."""
         if item.role == "rate":
             return value * self.rates
         if item.role == "iterations" and self.iterations != 1.0:
-            return type(value)(round(value * self.iterations))
+            scaled = value * self.iterations
+            return type(value)(round(scaled)) if float(value).is_integer() else scaled
         return value
 
 

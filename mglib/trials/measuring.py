@@ -154,7 +154,7 @@ def measure(
     better = []
     for trial, own, kept in zip(trials, found, reported, strict=True):
         score = validation_score(trial, own.values[checkpoint])
-        better.append(own.chosen < 0 or score > own.score or score == np.inf)
+        better.append(score > own.score or score == np.inf)
         if better[-1]:
             own.chosen, own.score, own.logits = checkpoint, score, np.stack(kept)
     return better
@@ -168,15 +168,18 @@ def accuracies(right: np.ndarray, of: np.ndarray) -> tuple[float, float]:
 
 
 def validation_score(trial: Trial, values: np.ndarray) -> float:
-    """Mean validation accuracy over the training modalities of one checkpoint's values; -1 if NaN.
+    """Mean validation accuracy over the training modalities of one checkpoint's values.
 
-    What the first selection rule compares within a trial. Infinite if no training modality is
-    evaluated: then the last checkpoint is the choice.
+    What the first selection rule compares within a trial. Below all others, and never kept, if one
+    of them is not finite. Infinite if no training modality is evaluated: then the last checkpoint
+    is the choice.
     """
     own = [number for number, name in enumerate(trial.evaluate) if name in trial.train]
     parts = EVALUATED[trial.splits]
     scores = values[own, parts.names.index(parts.chosen_by), METRICS.index("accuracy")]
-    return float(np.where(np.isnan(scores), -1.0, scores).mean()) if own else np.inf
+    if not own:
+        return np.inf
+    return -np.inf if np.isnan(scores).any() else float(scores.mean())
 
 
 def rows_of(trial: Trial, bank: FeatureBank, found: Measurements) -> Iterator[dict[str, Any]]:
