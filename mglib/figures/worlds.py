@@ -22,7 +22,6 @@ def draw_worlds(
     methods: Sequence[tuple[str, str]],
     lower: str,
     upper: str,
-    columns: int = 3,
 ) -> Figure:
     """Accuracy [%] with interval of each method (name, family) in each panel, one axis for all.
 
@@ -31,6 +30,7 @@ def draw_worlds(
     """
     import matplotlib.pyplot as plt
 
+    columns = 3 if len(panels) <= 6 else 4  # two rows, as far as four panels stay readable
     rows = -(-len(panels) // columns)
     with style():
         figure, axes = plt.subplots(
@@ -49,7 +49,7 @@ def draw_worlds(
                 own = known.loc[method]
                 ax.plot([100 * own["low"], 100 * own["high"]], [place, place], color=colour, lw=1.1)
                 ax.plot(100 * own["mean"], place, mark, color=colour, markersize=3.6)
-            ax.set_title(title, fontsize=8.5)
+            ax.set_title(title.replace(", ", ",\n") if columns > 3 else title, fontsize=8.5)
             ax.tick_params(axis="both", labelsize=7.5)
             ax.set_yticks(range(len(methods)), [name for name, _ in methods])
             ax.set_ylim(len(methods) - 0.4, -0.6)
