@@ -34,9 +34,11 @@ def draw_mark(
 ) -> None:
     """One mean [%] with its interval (mean, low, high in [0, 1]); faint marks are its `value`s.
 
-    `look` is the colour and the mark, `size` that of the mean in points.
+    The faint ones are drawn in the order of `split_seed`, whatever that of the rows. `look` is the
+    colour and the mark, `size` that of the mean in points.
     """
     colour, mark = look
+    own = own.sort_values("split_seed")
     axes.plot(
         100 * own["value"],
         [y] * len(own),
