@@ -113,6 +113,10 @@ def test_readings_and_patterns_are_those_of_the_chosen_checkpoint(rows):
         [m not in t.split("+") for m, t in zip(unseen["modality"], unseen["train"], strict=True)]
     ]
     assert table["Mean over slots"][0].startswith(f"{100 * unseen['value'].mean():.1f}")
+    equal = rows[rows["test_pattern"].isna() | (rows["test_pattern"] == "by_slot")].copy()
+    equal["value"] = 0.25
+    alike = reading_table(equal, world_values(equal), 0.2)
+    assert alike["Verdict"].tolist() == ["the same"], "no difference in any split is no tie"
     joint = together(rows)
     assert set(joint["pattern"]) == {"seen", "all"} and len(joint) == 2 * 2 * 2
     fewer = rows[rows["train"].str.contains("+", regex=False)]
