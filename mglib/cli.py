@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from mglib import __version__, paths
 from mglib.errors import MglibError, unknown
 
-KINDS = ("datasets", "perceptors", "algorithms", "notebooks")
+KINDS = ("datasets", "perceptors", "algorithms", "bodies", "transfers", "notebooks")
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +40,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         made[name] = commands.add_parser(name, help=text, description=text)
         return made[name]
 
-    one = command("list", "what can be named: datasets, perceptors, algorithms, notebooks")
+    one = command("list", f"what can be named: {', '.join(KINDS)}")
     one.add_argument("kind", nargs="?", help=", ".join(KINDS))
     one.add_argument("--json", action="store_true", help="machine-readable")
 

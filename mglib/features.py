@@ -26,8 +26,9 @@ from mglib.provenance import file_sha256
 from mglib.registry import datasets, perceptors
 
 FORMAT = 1
-# what `mglib prepare` makes unless told otherwise: these, and split seeds 0 to STANDARD_SPLITS - 1
-STANDARD_PERCEPTORS = ("raw", "frozen", "bound")
+# what `mglib prepare` makes unless told otherwise (some datasets have `perceptors` of their own):
+# these, and split seeds 0 to STANDARD_SPLITS - 1
+STANDARD_PERCEPTORS = Dataset.perceptors
 STANDARD_SPLITS = 5
 
 
@@ -247,7 +248,7 @@ def load_features(
 
 def _remedy(wanted: dict[str, Any]) -> str:
     """The command that makes the file of a recipe."""
-    standard = wanted["perceptor"] in STANDARD_PERCEPTORS
+    standard = wanted["perceptor"] in datasets.get(wanted["dataset"]).perceptors
     option = "" if standard else f" --perceptor {wanted['perceptor']}"
     if wanted["modality"] not in datasets.get(wanted["dataset"]).core:
         option += f" --modality {wanted['modality']}"

@@ -1,7 +1,8 @@
 """The code that a declared version stands for: its files, found by following imports.
 
 A *part* is what carries a version of its own: `engine`, `store` (features and how they are made),
-`splits`, `algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`, `measure/<module>`. Its files
+`splits`, `transfer` (training of bodies), `algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`,
+`transfer_method/<name>`, `body/<name>`, `measure/<module>`. Its files
 are its module and what that imports of mglib, up to parts whose versions stand in the key anyway.
 What decides no result (errors, paths, registry, progress, reports) belongs to none.
 """
@@ -30,6 +31,7 @@ STANDING = {
     "splits": ("mglib.data.splits",),
     "store": ("mglib.features", "mglib.perceptors._base", "mglib.perceptors.prepare"),
     "engine": ("mglib.trials.engine", "mglib.trials.artifacts"),
+    "transfer": ("mglib.transfer.training",),
 }
 # Asks measures and writes their rows: decides no value, and would else be a file of every measure.
 ASKING = {"mglib.analysis.measured"}
@@ -37,8 +39,11 @@ KINDS = {
     "algorithm": registry.algorithms,
     "dataset": registry.datasets,
     "perceptor": registry.perceptors,
+    "transfer_method": registry.transfers,
+    "body": registry.bodies,
 }
-MEASURE_VERSION = "VERSION"  # a module of mglib.analysis with this constant is a measure
+MEASURING = ("analysis", "transfer/results")
+MEASURE_VERSION = "VERSION"  # a module of these folders with this constant is a measure
 
 
 def _file(module: str) -> Path | None:
@@ -99,7 +104,7 @@ def standing() -> dict[str, set[str]]:
     registered = {_module(kind, name) for kind in KINDS for name in KINDS[kind].names()}
     found: dict[str, set[str]] = {}
     for part, roots in STANDING.items():
-        found[part] = _follow(roots, registered.union(*found.values()))
+        found[part] = _follow(roots, registered.union(ASKING, *found.values()))
     return found
 
 
@@ -116,10 +121,19 @@ def _version_in(path: Path, stamp: tuple[int, int]) -> int | None:
 
 
 def measures() -> dict[str, int]:
-    """The measures of mglib.analysis that declare a version, by their module's name."""
-    files = sorted((paths.ROOT / "mglib" / "analysis").glob("*.py"))
-    found = {path.stem: _version_in(path, _stamp(path)) for path in files}
+    """The measures that declare a version, by their module's name."""
+    found = {path.stem: _version_in(path, _stamp(path)) for path in _measuring_files()}
     return {name: version for name, version in found.items() if version is not None}
+
+
+def measure_file(name: str) -> Path:
+    """Where the measure of this name lies."""
+    return next(path for path in _measuring_files() if path.stem == name)
+
+
+def _measuring_files() -> list[Path]:
+    folders = (paths.ROOT / "mglib" / folder for folder in MEASURING)
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
 def record_path() -> Path:
@@ -150,14 +164,19 @@ def files_of(part: str) -> dict[str, str]:
     if part in STANDING:
         modules = shared[part]
     elif kind in KINDS:
-        stop = everywhere | shared["engine"] if kind == "algorithm" else everywhere
+        stop = set(everywhere)
+        if kind == "algorithm":
+            stop |= shared["engine"]
+        elif kind in ("transfer_method", "body"):
+            stop |= shared["engine"] | shared["transfer"]
         root = _module(kind, name)
         if kind == "perceptor":  # a key names all perceptors that another is computed from
             stop |= {_module(kind, other) for other in _computed_from(name)} - {root}
         modules = _follow([root], stop)
     elif kind == "measure" and name in measures():
         # What is measured of trained learners asks for their keys, which hold the engine's version.
-        modules = _follow([f"mglib.analysis.{name}"], ASKING | everywhere | shared["engine"])
+        own = measure_file(name).relative_to(paths.ROOT).with_suffix("").parts
+        modules = _follow([".".join(own)], ASKING | everywhere | shared["engine"])
     else:
         raise unknown("versioned part", part, part_names())
     files = sorted({path for module in modules if (path := _file(module))})
@@ -198,8 +217,12 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
     found = ["engine"] if "engine" in identity else []
     if "algorithm" in identity:
         found.append(f"algorithm/{question.get('algorithm')}")
+    if "transfer" in identity:
+        found += ["transfer", f"transfer_method/{registry.base_name(question['method'])}"]
+        # A body from a folder is no part of this project: its hashes stand in the key.
+        found += [f"body/{name}" for name in [question["body"]] if name in registry.bodies.names()]
     found += [f"measure/{name}" for name in identity.get("measure", {})]
-    for data in filter(None, (identity.get("data"), identity.get("unseen"))):
+    for data in filter(None, (identity.get(name) for name in ("data", "unseen", "source"))):
         found += ["splits", "store", f"dataset/{data['dataset']}"]
         names = map(registry.base_name, data["versions"]["perceptors"])
         found += [f"perceptor/{name}" for name in names]

@@ -169,3 +169,5 @@ class Registry:
 datasets = Registry("dataset", "mglib.data")
 perceptors = Registry("perceptor", "mglib.perceptors")
 algorithms = Registry("algorithm", "mglib.algorithms")
+bodies = Registry("body", "mglib.transfer.bodies")
+transfers = Registry("transfer method", "mglib.transfer.methods")

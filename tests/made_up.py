@@ -109,5 +109,5 @@ def accuracies_of(model: Algorithm, bank: FeatureBank, trial: Trial) -> list[dic
     training = Training([trial], bank)
     training.model.load_state_dict(model.state_dict())
     training.step = trial.checkpoints[0]
-    training._checkpoint()
+    training.measure_now()
     return [row for row in training.rows() if row["step"] == trial.checkpoints[0]]

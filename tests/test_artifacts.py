@@ -9,7 +9,7 @@ from made_up import MODALITIES, make_bank, make_trial
 
 import mglib
 from mglib.errors import MglibError
-from mglib.trials import chunks, run
+from mglib.trials import stacked
 from mglib.trials.artifacts import read_predictions
 from mglib.trials.run import run_trials
 
@@ -20,9 +20,9 @@ EXPERIMENT = "made_up"
 def bank(emoji_concepts, tmp_path, monkeypatch):
     """The made-up world, trained on in this process, with its rows in a folder of the test."""
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
     found = make_bank(instances=301)
-    monkeypatch.setattr(run, "load_bank", lambda *asked: found)
+    monkeypatch.setattr(stacked, "load_bank", lambda *asked: found)
     return found
 
 

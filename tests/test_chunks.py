@@ -10,20 +10,21 @@ import torch
 from made_up import make_bank, make_trial
 
 from mglib.errors import MglibError
-from mglib.trials import chunks, run, saved
-from mglib.trials.chunks import CPU_LEAST, CPU_MOST, Chunk, cut, stack_size, weight_bytes
+from mglib.trials import chunks, run, saved, stacked
+from mglib.trials.chunks import CPU_LEAST, CPU_MOST, Chunk, cut, stack_size
 from mglib.trials.engine import Training
 from mglib.trials.networks import rung
 from mglib.trials.run import run_trials
+from mglib.trials.stacked import weight_bytes
 
 
 @pytest.fixture
 def small(emoji_concepts, tmp_path, monkeypatch):
     """The made-up world in this process, with its rows in a folder of the test."""
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
     bank = make_bank()
-    monkeypatch.setattr(run, "load_bank", lambda *asked: bank)
+    monkeypatch.setattr(stacked, "load_bank", lambda *asked: bank)
 
 
 def start(trials):
@@ -74,7 +75,7 @@ def test_the_weights_of_a_trial_are_counted(emoji_concepts):
 
 
 def test_chunks_are_even_and_shared_by_the_workers(monkeypatch):
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
     lengths = [len(c) for c in cut([make_trial(seed=s) for s in range(40)], "cpu", 2)]
     assert sum(lengths) == 40 and len(lengths) % 2 == 0 and max(lengths) <= CPU_MOST
     assert max(lengths) - min(lengths) <= 1
@@ -122,7 +123,7 @@ def test_out_of_memory_halves_the_stack_and_the_rows_are_the_same(
     whole = start(trials)
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path / "halved"))
     monkeypatch.setattr(run, "identity_code", lambda identities: {})
-    monkeypatch.setattr(run, "Training", TooSmall)
+    monkeypatch.setattr(stacked, "Training", TooSmall)
     told = []
     monkeypatch.setattr(run.Progress, "tick", lambda self, steps, computed=True: told.append(steps))
     assert start(trials).equals(whole)
@@ -138,7 +139,7 @@ def test_a_trial_too_large_for_the_machine_is_one_line(small, monkeypatch):
         def run(self, tick, pause):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(run, "Training", Never)
+    monkeypatch.setattr(stacked, "Training", Never)
     with pytest.raises(MglibError, match="alone is too large for the memory of device 'cpu'"):
         start([make_trial(seed=s) for s in range(4)])
 
@@ -148,7 +149,7 @@ def test_another_error_is_not_taken_for_want_of_memory(small, monkeypatch):
         def run(self, tick, pause):
             raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(run, "Training", Broken)
+    monkeypatch.setattr(stacked, "Training", Broken)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         start([make_trial(seed=s) for s in range(4)])
 

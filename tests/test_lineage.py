@@ -50,7 +50,10 @@ def changed_by(edit):
         ("data/_base.py", {"store"}),
         ("features.py", {"store"}),
         ("perceptors/frozen.py", {"perceptor/frozen"}),
-        ("perceptors/efficientnet_lite.py", {"perceptor/efficientnet_lite0"}),
+        (
+            "perceptors/efficientnet_lite.py",
+            {"perceptor/efficientnet_lite0", "body/efficientnet_lite0"},
+        ),
         ("trials/networks.py", {"engine"}),
         ("trials/algorithm.py", {"engine"}),
         ("trials/trial.py", {"engine"}),

@@ -11,7 +11,7 @@ from made_up import MODALITIES, make_bank, make_trial
 from mglib.analysis.rule_intervals import MEAN, hits_of, rule_rows, rule_table
 from mglib.errors import MglibError
 from mglib.rows import SCHEMA
-from mglib.trials import chunks, run, without
+from mglib.trials import stacked, without
 from mglib.trials.artifacts import read_predictions
 from mglib.trials.run import run_trials
 from mglib.trials.selection import RULES, reported
@@ -22,9 +22,9 @@ EXPERIMENT = "made_up"
 @pytest.fixture
 def start(emoji_concepts, tmp_path, monkeypatch):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
     bank = make_bank(noise=2.0)
-    monkeypatch.setattr(run, "load_bank", lambda *asked: bank)
+    monkeypatch.setattr(stacked, "load_bank", lambda *asked: bank)
     return lambda trials: run_trials(
         EXPERIMENT, "test", trials, profile="quick", device="cpu", workers=1
     )

@@ -22,7 +22,7 @@ from made_up import make_bank, make_trial
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.rows import read_rows
-from mglib.trials import chunks, run
+from mglib.trials import chunks, run, stacked
 from mglib.trials.chunks import cut, in_shard
 from mglib.trials.engine import Training
 from mglib.trials.run import choose_device, run_trials
@@ -54,16 +54,16 @@ def made_up_run(emoji_concepts, tmp_path, monkeypatch):
     """run_trials on the made-up world, in this process, with its rows in a folder of the test."""
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
     bank = make_bank()
-    monkeypatch.setattr(run, "load_bank", lambda *asked: bank)
+    monkeypatch.setattr(stacked, "load_bank", lambda *asked: bank)
     trained = []
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
 
     class Noted(Training):
         def run(self, *calls):
             trained.extend(t.key for t in self.trials)
             super().run(*calls)
 
-    monkeypatch.setattr(run, "Training", Noted)
+    monkeypatch.setattr(stacked, "Training", Noted)
 
     def start(trials, **options):
         trained.clear()
@@ -133,7 +133,7 @@ def test_a_device_that_does_not_exist_is_refused():
 
 
 def test_stacks_never_mix_shapes(monkeypatch):
-    monkeypatch.setattr(chunks, "weight_bytes", lambda trial: 1)
+    monkeypatch.setattr(stacked, "weight_bytes", lambda trial: 1)
     trials = [
         make_trial("erm"),
         make_trial("concat"),

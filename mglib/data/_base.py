@@ -16,7 +16,10 @@ Advance = Callable[[float], None]  # told the finished share of a stage, in tota
 
 @dataclass(frozen=True)
 class Index:
-    """The instances: ids [N], groups [N] int64, targets name -> [N], class names per target."""
+    """The instances: ids [N], groups [N] int64, targets name -> [N], class names per target.
+
+    A target that is no class has no class names: float32 [N, ...], such as a field [N, H, W, C].
+    """
 
     instance_ids: list[str]
     groups: np.ndarray
@@ -46,9 +49,12 @@ class Dataset(ABC):
     for; the `anchor` is the one to which the others are bound; `steps` is the rough share of the
     work in making one (1 if absent). Raise `version` when the raw arrays or the index change.
 
+    `perceptors` are what `mglib prepare` makes unless others are asked for.
+
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
-    [N, L], zero-padded) or "series" (float32 [N, steps, channels], all of one length).
+    [N, L], zero-padded), "series" (float32 [N, steps, channels], all of one length) or "field"
+    (float32 [N, height, width, channels], values on a grid).
     """
 
     name: ClassVar[str]
@@ -63,6 +69,7 @@ class Dataset(ABC):
     targets: ClassVar[tuple[str, ...]]
     steps: ClassVar[dict[str, int]] = {}
     sample_rate: ClassVar[int | None] = None
+    perceptors: ClassVar[tuple[str, ...]] = ("raw", "frozen", "bound")
 
     @abstractmethod
     def index(self) -> Index:

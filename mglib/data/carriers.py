@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.provenance import file_sha256
-from mglib.registry import datasets, perceptors
+from mglib.registry import bodies, datasets, perceptors
 
 LARGEST_MEMBER = 256 * 2**20
 
@@ -172,9 +172,9 @@ def unpack(archive: zipfile.ZipFile, wanted: Callable[[str], bool], folder: Path
 
 
 def declared() -> list[Carrier]:
-    """Every carrier that a registered dataset or perceptor declares, by name."""
+    """Every carrier that a registered dataset, perceptor or body declares, by name."""
     found: dict[str, Carrier] = {}
-    for registry in (datasets, perceptors):
+    for registry in (datasets, perceptors, bodies):
         for name in registry.names():
             for carrier in registry.get(name).CARRIERS:
                 if found.setdefault(carrier.name, carrier) != carrier:

@@ -11,16 +11,21 @@ from mglib.errors import MglibError
 from mglib.features import data_identity
 from mglib.lineage import measures
 from mglib.provenance import digest
+from mglib.transfer.trial import TransferTrial
 from mglib.trials.trial import Trial
 
 ABSENT = "none"
-_VERSIONS = ("engine", "algorithm", "data.format", "data.splitting.version")
+_VERSIONS = (
+    *("engine", "algorithm", "transfer", "method", "body.version"),
+    *("data.format", "data.splitting.version"),
+)
 _NAMED = {
     "data.format": "features",
     "data.splitting.fractions": "fractions of the splits",
     "data.splitting.version": "splits",
     "data.versions.dataset": "dataset",
     "engine": "engine",
+    "transfer": "training of bodies",
 }
 
 
@@ -36,13 +41,14 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
     question = dict(identity.get("question", {}))
     if not {"dataset", "perceptor"} <= question.keys():
         raise OtherForm("the question names no dataset and perceptor")
-    if "algorithm" in question:
-        known = {field.name for field in fields(Trial)}
+    kind = Trial if "algorithm" in question else TransferTrial if "transfer" in identity else None
+    if kind:
+        known = {field.name for field in fields(kind)}
         if extra := sorted(question.keys() - known):
             raise OtherForm(f"a trial has no {', '.join(extra)} now")
         lists = {name: tuple(value) for name, value in question.items() if isinstance(value, list)}
         try:
-            found = Trial(**{**question, **lists}).identity
+            found = kind(**{**question, **lists}).identity
         except TypeError as error:
             raise OtherForm(f"a trial has other fields now ({error})") from error
     else:
@@ -69,6 +75,10 @@ def name_of(place: str, identity: Mapping[str, Any]) -> str:
     question = identity.get("question", {})
     if place == "algorithm":
         return f"algorithm {question.get('algorithm')}"
+    if place == "method":
+        return f"transfer method {question.get('method')}"
+    if place.startswith("body."):
+        return f"body {question.get('body')}"
     if place == "data.versions.dataset":
         return f"dataset {question.get('dataset')}"
     for start, word in (

@@ -22,12 +22,14 @@ from mglib.lineage import (
     KINDS,
     STANDING,
     files_of,
+    measure_file,
     measures,
     part_names,
     record_path,
     recorded,
 )
 from mglib.provenance import tracked_files
+from mglib.transfer import trial as transfer_trial
 from mglib.trials import trial
 
 Entry = dict[str, Any]  # {"version": its declared version, "code": {file: digest}}
@@ -35,6 +37,7 @@ _WHERE = {
     "engine": "ENGINE_VERSION in mglib/trials/trial.py",
     "splits": "SPLIT_VERSION in mglib/data/splits.py",
     "store": "FORMAT in mglib/features.py",
+    "transfer": "TRANSFER_VERSION in mglib/transfer/trial.py",
 }
 
 
@@ -49,6 +52,7 @@ def declared(part: str) -> str:
         "engine": trial.ENGINE_VERSION,
         "splits": splits.SPLIT_VERSION,
         "store": features.FORMAT,
+        "transfer": transfer_trial.TRANSFER_VERSION,
     }
     return str(shared[part])
 
@@ -69,7 +73,9 @@ def _own_file(part: str) -> str:
     kind, _, name = part.partition("/")
     if kind in KINDS:
         return KINDS[kind].get(name).__module__.replace(".", "/") + ".py"
-    return _WHERE[part].split(" in ")[1] if part in _WHERE else f"mglib/analysis/{name}.py"
+    if part in _WHERE:
+        return _WHERE[part].split(" in ")[1]
+    return str(measure_file(name).relative_to(paths.ROOT))
 
 
 def _where(part: str) -> str:

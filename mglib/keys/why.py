@@ -146,6 +146,8 @@ def _question(found: Mapping[str, Any]) -> Iterator[str]:
     head = [f"{asked[n]}" for n in ("task",) if n in asked]
     if asked.get("algorithm"):
         head.append(f"algorithm {asked['algorithm']} ({asked.get('variant')})")
+    if asked.get("method"):
+        head.append(f"transfer method {asked['method']} on body {asked.get('body')}")
     yield f"{', '.join(head)} on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
     if "train" in asked:
         train = asked["train"]
@@ -171,6 +173,9 @@ def _versions(identity: Mapping[str, Any]) -> Iterator[str]:
     one = [f"engine {identity['engine']}"] if "engine" in identity else []
     if "algorithm" in identity:
         one.append(f"algorithm {question.get('algorithm')} {identity['algorithm']}")
+    if "transfer" in identity:
+        one.append(f"training of bodies {identity['transfer']}")
+        one.append(f"transfer method {question.get('method')} {identity['method']}")
     one += [f"measure {name} {version}" for name, version in identity.get("measure", {}).items()]
     yield ", ".join(one)
     versions = data.get("versions", {})

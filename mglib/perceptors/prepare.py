@@ -17,7 +17,6 @@ from mglib.data._base import Dataset, Index
 from mglib.data.carriers import Carrier, fetch
 from mglib.errors import MglibError, unknown
 from mglib.features import (
-    STANDARD_PERCEPTORS,
     STANDARD_SPLITS,
     FeatureSet,
     load_features,
@@ -188,20 +187,22 @@ class _Maker:
 
 def prepare(
     dataset_name: str,
-    perceptors: Sequence[str] = STANDARD_PERCEPTORS,
+    perceptors: Sequence[str] | None = None,
     modalities: Sequence[str] | None = None,
     split_seeds: Sequence[int] = range(STANDARD_SPLITS),
 ) -> list[Outcome]:
     """Fill the store for a dataset and say what was made, kept or rebuilt.
 
-    `modalities` None means the core ones. A stage counts when its card is written; whatever stops
-    this, running it again goes on with the next stage, and the content is bit for bit the same.
+    `perceptors` None means the dataset's own, `modalities` None the core ones. A stage counts when
+    its card is written; whatever stops this, running it again goes on with the next stage, and the
+    content is bit for bit the same.
     """
     dataset: Dataset = registry.datasets.get(dataset_name)()
     for modality in modalities or ():
         if modality not in dataset.kinds:
             raise unknown(f"modality of {dataset_name}", modality, dataset.kinds)
-    wanted = _wanted(dataset, perceptors, modalities or dataset.core, list(split_seeds))
+    names = dataset.perceptors if perceptors is None else perceptors
+    wanted = _wanted(dataset, names, modalities or dataset.core, list(split_seeds))
     states, order = _plan(dataset, wanted)
     if order:
         with _alone():

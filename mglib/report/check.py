@@ -26,17 +26,18 @@ def _package(name: str, use: str, needed: bool = True) -> dict[str, Any]:
 
 
 def _features(name: str) -> dict[str, Any]:
-    """The frozen features of one dataset: missing ones are made when needed, damage is a fault."""
+    """The features of one dataset, raw if it has no frozen ones: damage is a fault, lack is not."""
     from mglib.features import load_features, recipe, state
     from mglib.registry import datasets
 
     core = datasets.get(name).core
-    states = {modality: state(recipe(name, "frozen", modality, None)) for modality in core}
+    seen = "frozen" if "frozen" in datasets.get(name).perceptors else "raw"
+    states = {modality: state(recipe(name, seen, modality, None)) for modality in core}
     missing = [modality for modality, found in states.items() if found == "missing"]
     try:
         for modality in core:
             if modality not in missing:
-                load_features(name, "frozen", modality)
+                load_features(name, seen, modality)
     except MglibError as error:
         return _item(name, False, str(error))
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,16 +12,12 @@ from typing import Any
 import torch
 
 from mglib.errors import MglibError
-from mglib.features import feature_card
-from mglib.registry import algorithms, perceptors
-from mglib.trials.algorithm import Task, stack_hparams
-from mglib.trials.sampling import initial_streams
-from mglib.trials.trial import Trial
+from mglib.trials.stacked import STACKED
+from mglib.trials.trainer import Asked, Trainer
 
 # On a CPU: stacks of 8 to 16 are the fastest, as long as their weights fit into the cache.
 CPU_LEAST, CPU_MOST = 4, 16
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")  # Linux's account of them
-BANK_MOST = 512 * 2**20  # bytes of features that a process keeps for stacks to come
 # On a GPU: copies of its weights that a trial takes (gradients, moments, room to compute), and
 # bytes for its rows on their way; what this misses, halving corrects.
 GPU_COPIES, GPU_ROWS, GPU_SHARE, GPU_MOST = 6, 16 * 2**20, 0.7, 1024
@@ -41,11 +36,12 @@ class Chunk:
     task: str
     profile: str
     device: str
-    trials: tuple[Trial, ...]
+    trials: tuple[Asked, ...]
     weights: bool = False
     origin: tuple[str, ...] = ()
     code: tuple[tuple[str, str], ...] = ()
     split_seeds: tuple[int, ...] = ()
+    trainer: Trainer = STACKED
 
     def halves(self) -> list[Chunk]:
         """The same trials in two chunks, which go on from the same saved state."""
@@ -61,39 +57,6 @@ def in_shard(key: str, shard: str) -> bool:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise MglibError(f"shard '{shard}' is not of the form k/K with k from 1 to K, such as 2/8")
     return int(key, 16) % int(match[2]) == int(match[1]) - 1
-
-
-def weight_bytes(trial: Trial) -> int:
-    """Bytes of one trial's weights, from its networks at the width of the prepared features."""
-    fitted = perceptors.get(trial.perceptor).fitted
-    card = feature_card(
-        trial.dataset, trial.perceptor, trial.train[0], trial.split_seed if fitted else None
-    )
-    if len(card["shape"]) != 2:
-        raise MglibError(
-            f"learners take one vector per instance, but {trial.dataset}/{trial.perceptor}/"
-            f"{trial.train[0]} has shape {card['shape']}; use another perceptor, such as 'bound'"
-        )
-    classes = len(card["class_names"][trial.target])
-    task = Task(card["shape"][-1], classes, len(trial.train), torch.zeros(1, classes))
-    model = algorithms.get(trial.algorithm)(
-        task, stack_hparams([trial.values]), initial_streams([trial]), trial.variant
-    )
-    return sum(p.numel() * p.element_size() for p in model.state_dict().values())
-
-
-def shared_splits(trials: Sequence[Trial]) -> tuple[int, ...]:
-    """The splits of some trials of one dataset, if their features fit into `BANK_MOST` bytes."""
-    seeds = sorted({t.split_seed for t in trials})
-    first = trials[0]
-    fitted = perceptors.get(first.perceptor).fitted
-    card = feature_card(
-        first.dataset, first.perceptor, first.train[0], seeds[0] if fitted else None
-    )
-    modalities = {m for t in trials for m in (*t.train, *t.evaluate)}
-    size = 4 * math.prod(card["shape"]) * len(modalities) * (len(seeds) if fitted else 1)
-    size *= 2 if first.unseen else 1
-    return tuple(seeds) if size <= BANK_MOST else ()
 
 
 def stack_size(weights: int, device: str) -> int:
@@ -116,18 +79,20 @@ def _cache_bytes() -> int:
     return size // max(1, cores)
 
 
-def cut(trials: Sequence[Trial], device: str, workers: int) -> list[tuple[Trial, ...]]:
+def cut(
+    trials: Sequence[Asked], device: str, workers: int, trainer: Trainer = STACKED
+) -> list[tuple[Asked, ...]]:
     """Chunks of stackable trials of a size that suits the device, enough of them for every worker.
 
     What learns nothing is done at once and comes first; then the longest, so that the last ones to
     finish are short.
     """
-    stacks: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
+    stacks: dict[tuple[Any, ...], list[Asked]] = defaultdict(list)
     for trial in trials:
         stacks[trial.stack].append(trial)
     chunks = []
     for stack in stacks.values():
-        size = stack_size(weight_bytes(stack[0]), device)
+        size = stack_size(trainer.weight_bytes(stack[0]), device)
         # Equal chunks, as many as the workers share evenly.
         number = -(-len(stack) // size)
         if workers > 1:
@@ -136,8 +101,5 @@ def cut(trials: Sequence[Trial], device: str, workers: int) -> list[tuple[Trial,
         chunks += [tuple(stack[i : i + length]) for i in range(0, len(stack), length)]
     return sorted(
         chunks,
-        key=lambda chunk: (
-            algorithms.get(chunk[0].algorithm).learns,
-            -len(chunk) * chunk[0].steps,
-        ),
+        key=lambda chunk: (chunk[0].learns, -len(chunk) * chunk[0].steps),
     )

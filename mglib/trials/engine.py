@@ -109,7 +109,8 @@ class Training:
             self.resume(self.step, [], {})
         return lost
 
-    def _checkpoint(self) -> None:
+    def measure_now(self) -> None:
+        """Measure the living trials at the present step, which is one of their checkpoints."""
         own = [self.trials[place] for place in self.alive]
         number = own[0].checkpoints.index(self.step)
         better = measure(
@@ -125,7 +126,7 @@ class Training:
         """Train to the last step; `tick` is told of trial-steps, `pause` called between steps."""
         first = self.trials[0]
         if not self.phases:
-            self._checkpoint()
+            self.measure_now()
             return
         while self.alive and self.step < first.steps:
             self._run_block(tick, pause)
@@ -167,7 +168,7 @@ class Training:
             self.step = draw.step
             tick(len(own))
             if self.step in own[0].checkpoints:
-                self._checkpoint()
+                self.measure_now()
             pause()
 
     def rows(self) -> list[dict[str, Any]]:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mglib.trials.bank import load_bank
 from mglib.trials.chunks import Chunk
-from mglib.trials.engine import Training
 
 SECONDS = 1.5  # of training that are timed for each kind of stack
 
@@ -37,9 +35,8 @@ class _Enough(Exception):
 
 def pace(chunk: Chunk) -> tuple[float, float, int]:
     """Seconds of one step and of one checkpoint of a chunk, and bytes of its trials' artifacts."""
-    bank = load_bank(chunk.trials, chunk.device)
-    training = Training(chunk.trials, bank, chunk.weights)
-    artifact = sum(found.logits.nbytes + found.hits.nbytes // 8 for found in training.found)
+    training = chunk.trainer.begin(chunk.trials, chunk.device, (), chunk.weights)
+    artifact = sum(found.artifact_bytes() for found in training.found)
     artifact += sum(weight.nbytes for weight in training.weights.values())
     started, done = time.monotonic(), 0
 
@@ -53,15 +50,15 @@ def pace(chunk: Chunk) -> tuple[float, float, int]:
             raise _Enough
 
     step = 0.0
-    if training.phases:
+    if chunk.trials[0].learns:
         try:
-            training.run(pause=pause)
+            training.run(lambda steps: None, pause)
         except _Enough:
             pass
         step = (time.monotonic() - started) / max(1, done - 2)
     training.step = training.trials[0].checkpoints[0]
     started = time.monotonic()
-    training._checkpoint()
+    training.measure_now()
     _synchronise(chunk.device)
     return step, time.monotonic() - started, artifact
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,18 @@ class Measurements:
             np.zeros((checkpoints, modalities, reported), bool),
             np.full((modalities, reported, bank.classes), np.nan, np.float32),
         )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a saved state keeps, by name."""
+        return {"values": self.values, "hits": self.hits, "logits": self.logits}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go back to what `arrays` gave."""
+        self.values, self.hits, self.logits = (arrays[name] for name in self.arrays())
+
+    def artifact_bytes(self) -> int:
+        """About what its predictions take on disk."""
+        return self.logits.nbytes + self.hits.nbytes // 8
 
 
 def measure(

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,20 +21,17 @@ import torch
 
 from mglib import paths
 from mglib.errors import MglibError
-from mglib.features import load_features, recipe, state
 from mglib.lineage import identity_code
 from mglib.progress import Progress
 from mglib.provenance import Record
 from mglib.questions import other_code, pack
-from mglib.registry import algorithms, datasets, perceptors
 from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
-from mglib.trials.artifacts import with_weights, write_artifacts
-from mglib.trials.bank import load_bank
-from mglib.trials.chunks import Chunk, cut, in_shard, shared_splits, stack_size, weight_bytes
-from mglib.trials.engine import Training
+from mglib.trials.artifacts import with_weights
+from mglib.trials.chunks import Chunk, cut, in_shard, stack_size
 from mglib.trials.estimate import Estimated, asked_only, estimate
-from mglib.trials.trial import Trial
+from mglib.trials.stacked import STACKED
+from mglib.trials.trainer import Asked, Trainer
 
 
 class Tick(Protocol):
@@ -114,8 +110,7 @@ def _train(chunk: Chunk, tick: Tick) -> None:
         return
     record = Record()
     with _one_thread(chunk.device):
-        bank = load_bank(chunk.trials, chunk.device, chunk.split_seeds)
-        training = Training(chunk.trials, bank, chunk.weights)
+        training = chunk.trainer.begin(chunk.trials, chunk.device, chunk.split_seeds, chunk.weights)
         before = saved.resume_state(chunk.experiment, chunk.origin, training, chunk.code)
         resumed_at = training.step
         if resumed_at:
@@ -134,7 +129,7 @@ def _train(chunk: Chunk, tick: Tick) -> None:
         threads = torch.get_num_threads()
     common = {"experiment": chunk.experiment, "task": chunk.task, "profile": chunk.profile}
     device = torch.cuda.get_device_name() if chunk.device == "cuda" else "cpu"
-    write_artifacts(chunk.experiment, training)
+    chunk.trainer.write(chunk.experiment, training)
     write_part(
         chunk.experiment,
         [{**common, **row} for row in training.rows()],
@@ -220,77 +215,34 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
         ticks.close()
 
 
-def check_features(trials: Sequence[Trial]) -> None:
-    """See to it before anything trains that the features are there; MglibError if they cannot be.
-
-    What is fitted on a split (a common space) is computed here if it is missing or outdated and the
-    features that it is computed from are prepared; those are made by `mglib prepare` alone.
-    """
-    wanted = {
-        (t.dataset, name, modality, t.split_seed if perceptors.get(name).fitted else None)
-        for t in trials
-        for name in filter(None, (t.perceptor, t.unseen))
-        for modality in (*t.train, *t.evaluate)
-    }
-    lacking = [question for question in wanted if state(recipe(*question)) != "ready"]
-    fitted: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    # The highest split first: the command that makes it makes the others, too.
-    for question in sorted(lacking, key=lambda q: (-(q[3] or 0), q[:3])):
-        if question[3] is None or not sources_ready(*question[:3]):
-            load_features(*question)
-        else:
-            fitted[question[:3]].append(question[3])
-    if fitted:
-        from mglib.perceptors.prepare import prepare
-
-        for (dataset, name, modality), seeds in sorted(fitted.items()):
-            prepare(dataset, [name], [modality], sorted(seeds))
-
-
-def sources_ready(dataset: str, perceptor: str, modality: str) -> bool:
-    """Whether all that a fitted perceptor is computed from, but fits itself, is prepared."""
-    data, pending, seen = datasets.get(dataset)(), [(perceptor, modality)], set()
-    while pending:
-        name, own = step = pending.pop()
-        if step in seen:
-            continue
-        seen.add(step)
-        sense = perceptors.get(name)
-        if sense.fitted:
-            pending += sense().inputs(data, own)
-        elif state(recipe(dataset, name, own, None)) != "ready":
-            return False
-    return True
-
-
 def plan(
     experiment: str,
     task: str,
     profile: str,
-    trials: Sequence[Trial],
+    trials: Sequence[Asked],
     device: str,
     workers: int,
     weights: bool = False,
+    trainer: Trainer = STACKED,
 ) -> list[Chunk]:
     """The chunks that train these trials: first what was interrupted, where it was saved."""
     left = {trial.key: trial for trial in trials}
-    parts: list[tuple[tuple[Trial, ...], Sequence[str]]] = []
+    parts: list[tuple[tuple[Asked, ...], Sequence[str]]] = []
     for keys in saved.saved_stacks(experiment):
         own = tuple(left.pop(key) for key in keys if key in left)
         # What a larger device saved is cut again: any part of a state can go on.
-        size = stack_size(weight_bytes(own[0]), device) if own else 1
+        size = stack_size(trainer.weight_bytes(own[0]), device) if own else 1
         parts += [(own[i : i + size], keys) for i in range(0, len(own), size)]
-    parts += [(part, [t.key for t in part]) for part in cut([*left.values()], device, workers)]
-    sources: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in trials:
-        sources[trial.dataset, trial.perception].append(trial)
-    shared = {source: shared_splits(own) for source, own in sources.items()}
+    fresh = cut([*left.values()], device, workers, trainer)
+    parts += [(part, [trial.key for trial in part]) for part in fresh]
+    shared = trainer.shared_splits(trials)
     return [
         Chunk(
             *(experiment, task, profile, device, part, weights),
             origin=tuple(origin),
             code=tuple(identity_code(trial.identity for trial in part).items()),
-            split_seeds=shared[part[0].dataset, part[0].perception],
+            split_seeds=shared.get(part[0].source, ()),
+            trainer=trainer,
         )
         for part, origin in parts
     ]
@@ -307,21 +259,23 @@ def _pending(experiment: str, wanted: Collection[str], profile: str, weights: bo
 def run_trials(
     experiment: str,
     task: str,
-    trials: Sequence[Trial],
+    trials: Sequence[Asked],
     *,
     profile: str,
     device: str = "auto",
     shard: str = "",
     workers: int | None = None,
     weights: bool = False,
+    trainer: Trainer = STACKED,
 ) -> pa.Table:
     """Train the trials that have no rows yet and return the rows of all of them.
 
     On a CPU `workers` processes (default: one per core) with one thread each; finished chunks are
     on disk, running ones are saved every minute, so an interrupted run goes on where it was. With
     `shard` 'k/K' only that share of the trials is trained and returned; with `weights` the learners
-    are kept, for `mglib.load(key)`. Raises MglibError if some rows are missing afterwards, or if
-    the environment forbids training (MGLIB_TRAIN=never) and some are missing before.
+    are kept, for `mglib.load(key)`. `trainer` is the one of the trials' sort. Raises MglibError if
+    some rows are missing afterwards, or if the environment forbids training (MGLIB_TRAIN=never) and
+    some are missing before.
     """
     device = choose_device(device)
     wanted = {t.key: t for t in trials if in_shard(t.key, shard)}
@@ -335,8 +289,8 @@ def run_trials(
         )
     workers = 1 if device == "cuda" else workers or paths.cores()
     if pending and asked_only():
-        check_features(pending)
-        chunks = plan(experiment, task, profile, pending, device, workers, weights)
+        trainer.check(pending)
+        chunks = plan(experiment, task, profile, pending, device, workers, weights, trainer)
         raise Estimated(estimate(chunks, len(wanted), workers, experiment, profile))
     if pending:
         if os.environ.get("MGLIB_TRAIN") == "never":
@@ -345,10 +299,10 @@ def run_trials(
                 f"'{profile}' and training is off (MGLIB_TRAIN=never); "
                 f"`mglib run {experiment} --profile {profile}` trains them"
             )
-        check_features(pending)
-        chunks = plan(experiment, task, profile, pending, device, workers, weights)
+        trainer.check(pending)
+        chunks = plan(experiment, task, profile, pending, device, workers, weights, trainer)
         label = f"{experiment}: training {len(pending)} trials ({len(wanted) - len(pending)} kept)"
-        steps = sum(t.steps for t in pending if algorithms.get(t.algorithm).learns)
+        steps = sum(trial.steps for trial in pending if trial.learns)
         with Progress(label, steps, "steps") as progress:
             if workers > 1 and len(chunks) > 1:
                 _run_parallel(chunks, min(workers, len(chunks)), progress)

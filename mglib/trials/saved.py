@@ -21,7 +21,7 @@ from torch import Tensor
 from mglib import paths
 from mglib.questions import pack
 from mglib.rows import part_path
-from mglib.trials.engine import Training
+from mglib.trials.trainer import InTraining
 
 SECONDS = 60.0  # between two saves of a stack: what a kill costs at most
 ENDING = ".state.json"
@@ -49,7 +49,9 @@ def _head(experiment: str, keys: Sequence[str]) -> Path:
     return part_path(experiment, keys).with_suffix(ENDING)
 
 
-def save_state(experiment: str, training: Training, seconds: float = 0.0, code: Code = ()) -> None:
+def save_state(
+    experiment: str, training: InTraining, seconds: float = 0.0, code: Code = ()
+) -> None:
     """Save a stack between two steps, replacing its last state.
 
     `seconds` it took so far; `code` are the digests of what computes it.
@@ -59,8 +61,8 @@ def save_state(experiment: str, training: Training, seconds: float = 0.0, code: 
     tensors = {f"moving.{name}": value for name, value in training.moving().items()}
     tensors |= {f"weights.{name}": value for name, value in training.weights.items()}
     for number, found in enumerate(training.found):
-        for name in ("values", "hits", "logits"):
-            tensors[f"{name}.{number}"] = torch.from_numpy(getattr(found, name))
+        for name, array in found.arrays().items():
+            tensors[f"{name}.{number}"] = torch.from_numpy(array)
     content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     saved = Saved(
         keys=keys,
@@ -127,7 +129,7 @@ def _forget(head: Path, what: str = "damaged saved state") -> None:
 
 
 def resume_state(
-    experiment: str, keys: Sequence[str], training: Training, code: Code = ()
+    experiment: str, keys: Sequence[str], training: InTraining, code: Code = ()
 ) -> float:
     """Bring a new stack of trials, or of some of them, to where the stack of these keys was saved.
 
@@ -153,8 +155,7 @@ def resume_state(
     places = [saved.keys.index(trial.key) for trial in training.trials]
     for found, place in zip(training.found, places, strict=True):
         found.chosen, found.score = saved.chosen[place], saved.score[place]
-        for name in ("values", "hits", "logits"):
-            setattr(found, name, tensors[f"{name}.{place}"].numpy())
+        found.restore({name: tensors[f"{name}.{place}"].numpy() for name in found.arrays()})
     for name in training.weights:
         training.weights[name].copy_(tensors[f"weights.{name}"][places])
     alive = [number for number, place in enumerate(places) if place in saved.alive]

@@ -116,6 +116,16 @@ class Trial:
         )
 
     @property
+    def learns(self) -> bool:
+        """Whether its algorithm learns anything."""
+        return bool(algorithms.get(self.algorithm).learns)
+
+    @property
+    def source(self) -> object:
+        """What it reads: trials of one source are best trained from one reading."""
+        return self.dataset, self.perception
+
+    @property
     def perception(self) -> str:
         """The perceptor in tables: "a>b" if b sees what is unseen, "a>>b" if b sees all at test."""
         arrow = ">>" if self.unseen_for_all else ">"

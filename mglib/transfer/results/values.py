@@ -1,0 +1,199 @@
+"""What transfer runs say: errors on targets, knowledge of the source, and methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mglib.analysis.held_out import percent
+from mglib.analysis.pairs import corrected_t_test, holm, p_value
+from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.registry import transfers
+from mglib.transfer.targets import target_named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mglib.transfer.trial import TransferTrial
+
+REFERENCE_METHOD = "fine_tuning"
+TARGET_METRICS = ("error", "nrmse")
+SOURCE_METRICS = ("probe_accuracy", "davies_bouldin", "cka")
+
+
+def curves(
+    frame: pd.DataFrame, trials: Mapping[str, TransferTrial], targets: Sequence[str]
+) -> pd.DataFrame:
+    """Every measured value, by target, method, split_seed, seed, key, step, part and metric.
+
+    `frame` are rows, `trials` by key, `targets` the names asked for, in their order. The metric
+    "own" is the target's: share of errors, or nRMSE; those of the source keep their names.
+    """
+    import pandas as pd
+
+    places = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    own = frame[frame["key"].isin(trials)]
+    names = [places[row.dataset, row.perceptor, row.train] for row in own.itertuples(index=False)]
+    metric = own["metric"].where(~own["metric"].isin(TARGET_METRICS), "own")
+    found = pd.DataFrame(
+        {
+            "target": pd.Categorical(names, [*targets], ordered=True),
+            "method": own["algorithm"].to_numpy(),
+            "split_seed": own["split_seed"].to_numpy(),
+            "seed": own["seed"].to_numpy(),
+            "key": own["key"].to_numpy(),
+            "step": own["step"].to_numpy(),
+            "part": own["split"].to_numpy(),
+            "metric": metric.to_numpy(),
+            "value": own["value"].to_numpy(float),
+        }
+    )
+    order = ["target", "method", "split_seed", "seed", "step", "metric", "part"]
+    return found.sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def chosen(found: pd.DataFrame) -> pd.DataFrame:
+    """Each run at the checkpoint with its least validation error, the earliest of equals.
+
+    Columns target, method, split_seed, seed, key, step, own (test) and the source's metrics. A run
+    that diverged before its first checkpoint is left out; the test part takes no part in a choice.
+    """
+    import pandas as pd
+
+    rows = []
+    for key, run in found.groupby("key", sort=False):
+        validation = run[(run["metric"] == "own") & (run["part"] == "validation")]
+        sound = validation.dropna(subset="value")
+        if sound.empty:
+            continue
+        step = int(sound.loc[sound["value"].idxmin(), "step"])
+        here = run[(run["step"] == step) & (run["part"] == "test")].set_index("metric")["value"]
+        first = run.iloc[0]
+        rows.append(
+            {
+                **{name: first[name] for name in ("target", "method", "split_seed", "seed")},
+                "key": key,
+                "step": step,
+                **{name: float(here[name]) for name in ("own", *SOURCE_METRICS)},
+            }
+        )
+    columns = ["target", "method", "split_seed", "seed", "key", "step", "own", *SOURCE_METRICS]
+    values = pd.DataFrame(rows, columns=columns)
+    values["target"] = pd.Categorical(
+        values["target"], found["target"].cat.categories, ordered=True
+    )
+    return values
+
+
+def before(found: pd.DataFrame) -> pd.DataFrame:
+    """What the body knew of its source before training: split_seed and the source's metrics."""
+    start = found[(found["step"] == 0) & found["metric"].isin(SOURCE_METRICS)]
+    wide = start.pivot_table(index="split_seed", columns="metric", values="value", aggfunc="first")
+    return wide.reset_index()
+
+
+def by_split(values: pd.DataFrame, column: str) -> pd.Series:
+    """One value per target, method and split: the mean over seeds."""
+    keys = ["target", "method", "split_seed"]
+    return values.groupby(keys, observed=True)[column].mean()
+
+
+def interval_of(values: Sequence[float], share: float) -> Interval:
+    """The mean of one value per split with its interval; of a single one without (NaN)."""
+    if len(values) == 1:
+        return Interval(values[0], float("nan"), float("nan"), 1)
+    return resampled_interval(values, share)
+
+
+def compare_to(
+    values: pd.DataFrame,
+    shares: Mapping[str, float],
+    column: str = "own",
+    reference: str = REFERENCE_METHOD,
+) -> pd.DataFrame:
+    """Every method minus `reference` on every target, paired by split.
+
+    Columns target, method, mean, low, high, n, p (Holm's, over all rows) and verdict: "lower",
+    "higher" or "a tie". `shares` are the tested share of instances by target. Pairs with fewer than
+    two splits are left out.
+    """
+    import pandas as pd
+
+    means = by_split(values, column)
+    rows = []
+    for target in values["target"].cat.categories if len(values) else ():
+        for method in sorted(set(values["method"]) - {reference}):
+            try:
+                pair = pd.concat([means[target, method], means[target, reference]], axis=1).dropna()
+            except KeyError:
+                continue
+            if len(pair) < 2:
+                continue
+            test = corrected_t_test((pair.iloc[:, 0] - pair.iloc[:, 1]).tolist(), shares[target])
+            own = test.interval
+            rows.append((target, method, own.mean, own.low, own.high, own.n, test.p))
+    columns = ["target", "method", "mean", "low", "high", "n", "p"]
+    compared = pd.DataFrame(rows, columns=columns)
+    compared["p"] = holm(compared["p"].tolist())
+    sign = np.where(compared["mean"] > 0, "higher", "lower")
+    compared["verdict"] = np.where(compared["p"] <= 0.05, sign, "a tie")
+    return compared
+
+
+def method_title(name: str) -> str:
+    """What tables call a method; settings stay behind its title."""
+    _, _, settings = name.partition("@")
+    title: str = transfers.get(name).title
+    return f"{title} ({settings})" if settings else title
+
+
+def value_table(
+    values: pd.DataFrame, shares: Mapping[str, float], methods: Sequence[str], column: str = "own"
+) -> pd.DataFrame:
+    """Methods as rows, targets as columns: mean ± half the interval over splits, in per cent.
+
+    A dash where a method has no run of a target.
+    """
+    import pandas as pd
+
+    means = by_split(values, column)
+    targets = [name for name in values["target"].cat.categories if name in set(values["target"])]
+    rows = []
+    for method in methods:
+        row = {"Method": method_title(method)}
+        for target in targets:
+            try:
+                own = means[target, method].tolist()
+            except KeyError:
+                own = []
+            title = target_named(target).title
+            interval = interval_of(own, shares[target]) if own else None
+            shown = interval if interval and interval.n > 1 else interval and interval.mean
+            row[title] = "–" if shown is None else percent(shown)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def pair_table(compared: pd.DataFrame, scale: float = 100.0) -> pd.DataFrame:
+    """Target, method, difference [points] with half its interval, Holm's p and verdict."""
+    import pandas as pd
+
+    rows = [
+        {
+            "Target": target_named(str(own.target)).title,
+            "Method": method_title(str(own.method)),
+            "Difference": percent(Interval(own.mean, own.low, own.high, own.n), signed=True),
+            "p": p_value(own.p),
+            "Verdict": own.verdict,
+        }
+        for own in compared.itertuples(index=False)
+    ]
+    return pd.DataFrame(rows, columns=["Target", "Method", "Difference", "p", "Verdict"])
+
+
+def mean_ranks(values: pd.DataFrame) -> pd.Series:
+    """Mean rank of each method over the targets that all have, 1 the lowest error; ties share."""
+    wide = by_split(values, "own").groupby(["target", "method"], observed=True).mean().unstack()
+    return wide.dropna().rank(axis=1).mean().sort_values()
