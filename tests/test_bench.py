@@ -125,4 +125,7 @@ def test_an_unknown_benchmark_is_one_line_with_the_nearest(capsys):
     assert main(["bench", "stack_sise"]) == 2
     error = capsys.readouterr().err
     assert "did you mean 'stack_size'" in error and error.count("\n") == 1
-    assert bench.names() == ["published_sizes", "stack_size", "stacked_training"]
+    assert bench.names() == [
+        *("linear_probes", "meta_gradients"),
+        *("published_sizes", "stack_size", "stacked_training"),
+    ]

@@ -40,6 +40,7 @@ CALLED = {
     "jupyterlab": "jupyter lab",
     "nbval": "--nbval-lax",
     "pillow": "PIL",
+    "pot": "ot",
     "pypandoc-binary": "pypandoc",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",

@@ -52,7 +52,12 @@ def changed_by(edit):
         ("perceptors/frozen.py", {"perceptor/frozen"}),
         (
             "perceptors/efficientnet_lite.py",
-            {"perceptor/efficientnet_lite0", "body/efficientnet_lite0"},
+            {
+                "perceptor/efficientnet_lite0",
+                "body/efficientnet_lite0",
+                "measure/discrepancies",
+                "measure/spaces",
+            },
         ),
         ("trials/networks.py", {"engine"}),
         ("trials/algorithm.py", {"engine"}),

@@ -1,0 +1,270 @@
+"""Every transfer method under the run loop: what it changes, its limits, resuming, divergence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+from _small_body import Small, make_source, make_target, make_transfer
+
+from mglib import registry
+from mglib.errors import MglibError
+from mglib.registry import transfers
+from mglib.rows import part_path
+from mglib.transfer import trainer, training
+from mglib.transfer.measuring import SOURCE
+from mglib.transfer.targets import TARGETS, target_named, transfer_trials
+from mglib.transfer.trainer import ONE_BODY, read_answers
+from mglib.transfer.training import TransferTraining, boundaries, learning_rate
+from mglib.trials import run_trials, saved
+
+pytestmark = pytest.mark.usefixtures("one_thread", "small")
+METHODS = [name for name in transfers.names() if name != "pare"]  # for transformers: its own tests
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The small body, target and source, with rows in a folder of the test."""
+    registry.bodies.names()
+    monkeypatch.setitem(registry.bodies._found, "small", Small)
+    monkeypatch.setattr(training, "load_target", lambda *names: make_target())
+    monkeypatch.setattr(training, "load_source", lambda *names: make_source())
+    monkeypatch.setattr(trainer.OneBody, "check", lambda self, trials: None)
+    monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
+
+
+def weights(run: TransferTraining) -> dict[str, torch.Tensor]:
+    parts = run.model.named("embedder", "encoder", "predictor")
+    return {name: parameter.detach().clone() for name, parameter in parts.items()}
+
+
+def finished(trial) -> TransferTraining:
+    run = TransferTraining(trial)
+    run.run()
+    return run
+
+
+def differ(one, other) -> set[str]:
+    return {name for name in one if not torch.equal(one[name], other[name])}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_what_its_stages_name_and_nothing_else(method):
+    run = TransferTraining(make_transfer(method))
+    assert sum(stage.share for stage in run.stages) == pytest.approx(1)
+    touched: set[str] = set()
+    while run.step < run.trial.steps:
+        if run.step == run.edges[run.number + 1]:
+            run._enter(run.step)
+        before, stage = weights(run), run.stages[run.number]
+        assert run.advance()
+        changed = differ(before, weights(run))
+        assert changed <= set(stage.names)
+        touched |= changed
+    assert touched == {name for stage in run.stages for name in stage.names}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_hold_every_quantity_at_every_checkpoint(method):
+    trial = make_transfer(method)
+    run = finished(trial)
+    rows = run.rows()
+    assert trial.checkpoints == (0, 5, 10, 12)
+    assert {row["step"] for row in rows} == set(trial.checkpoints)
+    assert len(rows) == 4 * (2 + len(SOURCE))
+    assert all(row["status"] == "ok" and np.isfinite(row["value"]) for row in rows)
+    assert {row["modality"] for row in rows if row["metric"] in SOURCE} == {"art"}
+    first = {r["metric"]: r["value"] for r in rows if r["step"] == 0}
+    assert first["cka"] == pytest.approx(1)
+    assert run.found[0].misses.mean() == pytest.approx(
+        next(
+            r["value"]
+            for r in rows
+            if r["metric"] == "error"
+            and r["split"] == "test"
+            and r["step"] == trial.checkpoints[run.found[0].chosen]
+        )
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stop", [1, 2, 7])
+def test_a_resumed_run_is_an_undisturbed_one(method, stop):
+    trial = make_transfer(method)
+    whole, stopped = finished(trial), TransferTraining(trial)
+
+    class Enough(Exception):
+        pass
+
+    def pause():
+        if stopped.step == stop:
+            saved.save_state("test", stopped)
+            raise Enough
+
+    with pytest.raises(Enough):
+        stopped.run(pause=pause)
+    resumed = TransferTraining(trial)
+    saved.resume_state("test", [trial.key], resumed)
+    assert resumed.step == stop
+    resumed.run()
+    assert not differ(weights(whole), weights(resumed))
+    assert whole.rows() == resumed.rows()
+
+
+def test_fine_tuning_learns_and_a_frozen_encoder_keeps_its_source():
+    tuned, frozen = (finished(make_transfer(name, steps=60)) for name in ("fine_tuning", "linear"))
+    for run in (tuned, frozen):
+        values = run.found[0].values
+        assert values[-1, 1] < 0.45 < values[0, 1]
+    cka = SOURCE.index("cka") - len(SOURCE)
+    assert frozen.found[0].values[-1, cka] == pytest.approx(1)
+    assert tuned.found[0].values[-1, cka] < 0.99
+
+
+def test_fields_are_learned_and_judged_in_their_own_units(monkeypatch):
+    monkeypatch.setattr(training, "load_target", lambda *names: make_target(fields=True))
+    run = finished(make_transfer("fine_tuning", steps=80))
+    rows = [row for row in run.rows() if row["metric"] == "nrmse" and row["split"] == "test"]
+    assert rows[-1]["value"] < rows[0]["value"] / 1.5
+    target, model = run.target, run.model
+    inputs, wanted = target.rows(target.parts["test"])
+    with torch.no_grad():
+        answer = model.answer(inputs) * 2 + 3
+    error = (answer - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+    assert rows[-1]["value"] == pytest.approx(float(error.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "simpler"),
+    [
+        ("warm_up@share=0", "fine_tuning"),
+        ("mona@share=0", "fine_tuning"),
+        ("mona@weight=0", "warm_up"),
+        ("mona@inner_rate=0", "warm_up"),
+    ],
+)
+def test_in_a_limit_a_method_is_a_simpler_one(method, simpler):
+    one, other = finished(make_transfer(method)), finished(make_transfer(simpler))
+    for name, value in weights(one).items():
+        torch.testing.assert_close(value, weights(other)[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_outer_loss_of_mona_moves_the_embedder():
+    one, other = finished(make_transfer("mona@inner_rate=1")), finished(make_transfer("warm_up"))
+    assert "embedder.weight" in differ(weights(one), weights(other))
+
+
+def test_methods_begin_alike_and_scratch_does_not():
+    starts = {name: weights(TransferTraining(make_transfer(name))) for name in METHODS}
+    for name, start in starts.items():
+        same = not differ(start, starts["fine_tuning"])
+        assert same == (name != "scratch"), name
+
+
+def test_normalisation_is_live_from_scratch_alone():
+    for name in ("fine_tuning", "mona", "scratch"):
+        run = TransferTraining(make_transfer(name))
+        before = {key: value.clone() for key, value in run.model.encoder.named_buffers()}
+        run.run()
+        after = dict(run.model.encoder.named_buffers())
+        moved = any(not torch.equal(before[key], after[key]) for key in before)
+        assert moved == (name == "scratch")
+        assert not run.model.encoder.training
+
+
+def test_a_run_that_diverges_ends_there_and_says_so():
+    told = []
+    run = TransferTraining(make_transfer("fine_tuning", lr=0.9e38, steps=20))
+    run.run(told.append)
+    assert sum(told) == 20 and run.alive == []
+    rows = run.rows()
+    assert {row["status"] for row in rows if row["step"] == 20} == {"diverged"}
+    assert all(row["value"] is None for row in rows if row["step"] == 20)
+    assert {row["status"] for row in rows if row["step"] == 0} == {"ok"}
+
+
+def test_rows_are_kept_and_what_is_left_can_be_read(tmp_path):
+    trials = [make_transfer(name) for name in ("fine_tuning", "linear")]
+    asked = {"profile": "quick", "workers": 1, "trainer": ONE_BODY}
+    rows = run_trials("test", "transfer", trials, **asked)
+    files = sorted(path.name for path in Path(tmp_path / "test").iterdir())
+    again = run_trials("test", "transfer", trials, **asked)
+    assert again.equals(rows) and sorted(p.name for p in (tmp_path / "test").iterdir()) == files
+    assert set(pc.unique(rows["key"]).to_pylist()) == {trial.key for trial in trials}
+    left = read_answers("test", [trials[1].key])[trials[1].key]
+    assert left.before.shape == left.after.shape == (26, 5) and len(left.labels) == 26
+    np.testing.assert_array_equal(left.before, left.after)  # its encoder is frozen
+    record = json.loads(part_path("test", [trials[0].key]).with_suffix(".json").read_text())
+    assert record["keys"] == [trials[0].key]
+
+
+def test_weights_of_bodies_are_not_kept():
+    with pytest.raises(MglibError, match="bodies are not kept"):
+        run_trials(
+            "test",
+            "transfer",
+            [make_transfer("linear")],
+            profile="quick",
+            workers=1,
+            weights=True,
+            trainer=ONE_BODY,
+        )
+
+
+def test_stages_begin_and_rates_go_where_they_should():
+    stages = TransferTraining(make_transfer("warm_up", steps=100)).stages
+    assert boundaries(stages, 100) == [0, 20, 100]
+    assert boundaries(stages, 2) == [0, 0, 2]
+    assert learning_rate(0.05, 0.1) == pytest.approx(0.5)
+    assert learning_rate(0.1, 0.1) == 1 and learning_rate(1.0, 0.1) == 0
+    assert learning_rate(0.55, 0.1) == pytest.approx(0.5)
+
+
+def test_keys_hang_on_method_body_and_settings(monkeypatch):
+    keys = {make_transfer(name).key for name in ("mona", "mona@weight=0.3", "warm_up")}
+    assert len(keys) == 3
+    before = make_transfer("mona").key
+    monkeypatch.setattr(Small, "version", 2)
+    assert make_transfer("mona").key != before
+    monkeypatch.setattr(Small, "version", 1)
+    monkeypatch.setattr(transfers.get("mona"), "version", 99)
+    assert make_transfer("mona").key != before
+
+
+def test_asking_for_what_is_not_there_is_one_clear_line():
+    asked = {
+        "targets": ["glyphs"],
+        "bodies": "small",
+        "methods": ["mona"],
+        "seeds": [0],
+        "split_seeds": [0],
+        "steps": 4,
+        "every": 2,
+        "lr": 0.1,
+    }
+    assert len(transfer_trials(**asked)) == 1
+    for change, words in (
+        ({"targets": ["glyph"]}, "did you mean 'glyphs'"),
+        ({"targets": ["emoji_concepts/raw/glyphs/class"]}, "did you mean 'glyph'"),
+        ({"targets": []}, "one or more different"),
+        ({"methods": ["mona", "mona"]}, "one or more different"),
+        ({"methods": ["monna"]}, "did you mean 'mona'"),
+        ({"methods": ["mona@share=1"]}, "the rest of the steps"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"lr": 1.0}, "between 0 and 1"),
+    ):
+        with pytest.raises(MglibError, match=words):
+            transfer_trials(**{**asked, **change})
+    named = target_named("emoji_concepts/raw/glyph/class")
+    assert (named.dataset, named.modality) == ("emoji_concepts", "glyph")
+    for name in TARGETS:
+        assert target_named(target_named(name).dataset + "/raw/" + _any_modality(name)) is not None
+
+
+def _any_modality(name: str) -> str:
+    own = TARGETS[name]
+    return f"{own.modality}/{own.target}"
