@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from _small_body import Small, make_source, make_target, make_transfer
 from sklearn.metrics import davies_bouldin_score
 
@@ -85,12 +86,20 @@ def test_a_discrepancy_is_the_least_over_maps_of_classes():
 
 def test_fields_have_the_classes_that_their_answers_cluster_into(monkeypatch):
     monkeypatch.setattr(discrepancies, "load_target", lambda *names: make_target(fields=True))
-    monkeypatch.setattr(discrepancies, "labels_of_fields", lambda both: np.arange(len(both)) % 3)
+    monkeypatch.setattr(discrepancies, "labels_of_fields", lambda both, k: np.arange(len(both)) % 3)
     rows = discrepancies.discrepancy_rows(EXPERIMENT, ["darcy"], "small", [0], profile="quick")
     assert discrepancies.discrepancies(rows, ["darcy"])["discrepancy"].notna().all()
 
 
-def test_a_body_without_classes_cannot_be_compared(monkeypatch):
+def test_a_body_without_classes_of_its_own_is_probed_for_those_of_its_source(monkeypatch):
     monkeypatch.setitem(registry.bodies._found, "small", Small)
-    with pytest.raises(MglibError, match="no source classes"):
-        discrepancies.discrepancy_rows(EXPERIMENT, ["glyphs"], "small", [0], profile="quick")
+    monkeypatch.setattr(discrepancies, "load_source", lambda *names: make_source())
+    run = training.TransferTraining(make_transfer("linear"))
+    source = run.source
+    probe = discrepancies.classifier_of(run.model, 0)
+    told = probe(torch.from_numpy(source.features(run.model)["test"]))
+    right = told.argmax(-1).numpy() == source.labels.numpy()[source.parts["test"]]
+    assert told.shape == (len(right), 3) and right.mean() > 0.6
+    torch.testing.assert_close(told.sum(-1), torch.ones(len(right), dtype=torch.float64))
+    rows = discrepancies.discrepancy_rows(EXPERIMENT, ["glyphs"], "small", [0], profile="quick")
+    assert discrepancies.discrepancies(rows, ["glyphs"])["discrepancy"].notna().all()

@@ -150,7 +150,7 @@ def test_figures_show_every_method_and_target():
     mean = panels[0].lines[3]
     assert list(mean.get_ydata()) == pytest.approx([100, 30])
     intervals = {(t, m): Interval(0.5, 0.4, 0.6, 3) for t in SHARES for m in methods}
-    kept = draw_kept(values, intervals, 0.6, methods, targets).axes[0]
+    kept = draw_kept(values, intervals, 0.6, methods, targets, "art").axes[0]
     assert [text.get_text() for text in kept.get_yticklabels()] == ["T", "T"]
     assert kept.lines[0].get_xdata()[0] == 60
     points = pd.DataFrame(

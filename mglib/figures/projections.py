@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLOURS = [*PALETTE.values(), INK, "#8C6D31"]
 CLASS_MARKS = ["o", "s", "^", "D", "v", "P", "X", "p"]
 MODALITY_MARKS = ["o", "s", "^", "D"]
-DOTS = 150  # per inch: thousands of marks are drawn as one picture
+DOTS = 110  # per inch: thousands of marks are drawn as one picture
 
 
 def middle(points: np.ndarray, taken: np.ndarray | None = None, gap: float = 0.0) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mglib.analysis.statistics import Interval
-from mglib.figures.projections import CLASS_MARKS, COLOURS
+from mglib.figures.projections import CLASS_MARKS, COLOURS, DOTS
 from mglib.figures.style import FAINT, INK, PALETTE, WIDTH, style
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def draw_kept(
     start: float,
     methods: Mapping[str, str],
     targets: Mapping[str, str],
+    source: str,
 ) -> Figure:
     """What a linear probe still reads of the source [%] after training on each target, by method.
 
     `values` as from `transfer.results.values.chosen`, with their `intervals` by target and method;
-    the vertical line is the body before training.
+    the vertical line is the body before training. `source` names the source modality.
     """
     import matplotlib.pyplot as plt
 
@@ -121,7 +122,7 @@ def draw_kept(
         axes.set_ylim(len(targets) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_xlabel("Accuracy of a linear probe on the source (art) [%]")
+        axes.set_xlabel(f"Accuracy of a linear probe on the source ({source}) [%]")
         figure.legend(loc="outside upper center", ncols=4, frameon=False)
     plt.close(figure)
     return figure
@@ -140,7 +141,7 @@ def draw_spaces(points: pd.DataFrame) -> Figure:
     names = dict(sorted(set(zip(points["class"], points["class_name"], strict=True))))
     with style():
         figure, grid = plt.subplots(
-            lines, columns, figsize=(WIDTH, 0.7 + 2.2 * lines), squeeze=False, dpi=150
+            lines, columns, figsize=(WIDTH, 0.7 + 2.2 * lines), squeeze=False, dpi=DOTS
         )
         for axes, panel in zip(grid.flat, panels, strict=False):
             own = points[points["panel"] == panel]

@@ -99,6 +99,8 @@ def meta_gradient(
         total = _or_zero(torch.autograd.grad(value, learned, allow_unused=True), learned)
     else:
         vector = _or_zero(torch.autograd.grad(value, last, allow_unused=True), last)
+        value = value.detach()
+        del last, after  # a copy of every weight, which the products do without
         product = _mixed_product if phased else _difference(radius)
         total = [torch.zeros_like(p) for p in learned]
         for number in reversed(range(steps)):

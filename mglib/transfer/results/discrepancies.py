@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
-from mglib.analysis.knowledge_discrepancy import discrepancy, labels_of_fields
+from mglib.analysis.knowledge_discrepancy import CLUSTERS, discrepancy, labels_of_fields
+from mglib.analysis.linear_probe import fit_probes
 from mglib.analysis.measured import Answer, measured
-from mglib.errors import MglibError
-from mglib.registry import bodies
 from mglib.transfer.model import TransferModel
 from mglib.transfer.named import body_named
+from mglib.transfer.source import load_source
 from mglib.transfer.target import load_target
 from mglib.transfer.targets import target_named
 
@@ -38,13 +39,12 @@ def discrepancy_rows(
 ) -> pa.Table:
     """Rows of the discrepancy between a body's source classes and each target's, test parts.
 
-    The source classifier is the body's own, seen through a target embedder with copied weights and
-    the pretrained encoder; fields have the classes that k-means finds. Metrics: discrepancy, low
-    and high (bootstrap over groups), chance (labels permuted) and relative, their ratio. Ours where
-    the paper's approximation could not be found. Raises MglibError for a body without classes.
+    The source classifier is the body's own, or else a linear probe of its source set; targets are
+    seen through a target embedder with copied weights and the pretrained encoder. Fields have the
+    classes that k-means finds. Metrics: discrepancy, low and high (bootstrap over groups), chance
+    (labels permuted) and relative, their ratio. Ours where the paper's approximation could not be
+    found. Raises MglibError for a target with more classes than the source.
     """
-    if not hasattr(body_named(body), "source_probabilities"):
-        raise MglibError(f"body '{body}' has no source classes of its own to compare with")
 
     def answer(question: dict[str, Any]) -> Answer:
         told = json.loads(question["hparams"])
@@ -59,19 +59,18 @@ def discrepancy_rows(
         model: Any = TransferModel(body_named(told["body"])(), target.shape)
         index = target.parts["test"]
         with torch.no_grad():
-            found = torch.cat(
+            features = torch.cat(
                 [
-                    model.body.source_probabilities(
-                        model.target_features(target.rows(index[start : start + ROWS])[0])
-                    )
+                    model.target_features(target.rows(index[start : start + ROWS])[0])
                     for start in range(0, len(index), ROWS)
                 ]
-            ).numpy()
+            )
+            found = classifier_of(model, question["split_seed"])(features).numpy()
         labels = target.answers[torch.from_numpy(index)].numpy()
         if not target.shape.classes:
             learned = target.parts["train"]
             both = np.concatenate([target.answers.numpy()[learned], labels])
-            labels = labels_of_fields(both)[len(learned) :]
+            labels = labels_of_fields(both, min(CLUSTERS, found.shape[1]))[len(learned) :]
         own = discrepancy(found, labels, told["divergence"], groups=target.groups[index])
         values = {
             "discrepancy": own.value,
@@ -92,7 +91,7 @@ def discrepancy_rows(
             "split": "test",
             "hparams": {
                 "body": body,
-                "weights": bodies.get(body).identity(),
+                "weights": body_named(body).identity(),
                 "answer": own.target,
                 "divergence": divergence,
             },
@@ -109,6 +108,28 @@ def discrepancy_rows(
         profile=profile,
         label="knowledge discrepancy",
     )
+
+
+def classifier_of(model: Any, split_seed: int) -> Callable[[Tensor], Tensor]:
+    """Pooled features [B, D] -> probabilities [B, K] of source classes.
+
+    The body's own, or a linear probe of its source set, fitted on standardised features of the part
+    "train" (ours; a penalty of 1 on the squared weights).
+    """
+    if hasattr(model.body, "source_probabilities"):
+        own: Callable[[Tensor], Tensor] = model.body.source_probabilities
+        return own
+    source = load_source(model.body, split_seed)
+    features = torch.from_numpy(source.features(model)["train"]).double()
+    centre, scale = features.mean(0), features.std(0).clamp_min(1e-6)
+    labels = source.labels[torch.from_numpy(source.parts["train"])]
+    fitted = fit_probes((features - centre) / scale, labels, torch.ones(1))
+
+    def probe(pooled: Tensor) -> Tensor:
+        scores = ((pooled.double() - centre) / scale) @ fitted.weights[0] + fitted.bias[0]
+        return scores.softmax(-1)
+
+    return probe
 
 
 def discrepancies(rows: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
