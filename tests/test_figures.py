@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from mglib.analysis.concepts import Sample
 from mglib.figures.concepts import draw_samples
 from mglib.figures.held_out import draw_held_out
-from mglib.figures.style import as_svg
+from mglib.figures.style import PALETTE, PICTURE, as_svg, style
 
 
 @pytest.fixture
@@ -64,3 +69,28 @@ def test_samples_fill_every_modality():
         grid[1, 1].images and grid[1, 2].lines and grid[1, 3].texts[0].get_text() == "grinning face"
     )
     assert grid[1, 2].get_xticklabels()[1].get_text() == "0.1 s"
+
+
+def test_pictures_in_figures_are_light_and_look_the_same():
+    """256 colours, chosen for the picture, are less than an eye tells from all."""
+    import matplotlib.pyplot as plt
+
+    random = np.random.default_rng(0)
+    with style():
+        figure, axes = plt.subplots(figsize=(3, 3), dpi=110)
+        for colour in PALETTE.values():
+            axes.scatter(*random.random((2, 200)), s=9, c=colour, alpha=0.7, zorder=-1)
+        axes.set_rasterization_zorder(0)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+    def picture(text):
+        (coded,) = re.findall(PICTURE, text)
+        found = Image.open(io.BytesIO(base64.b64decode(coded))).convert("RGBA")
+        white = Image.new("RGBA", found.size, "white")
+        return len(coded), np.asarray(Image.alpha_composite(white, found), float)
+
+    (heavy, whole), (light, few) = picture(stream.getvalue()), picture(as_svg(figure))
+    assert light < 0.6 * heavy
+    assert abs(whole - few).mean() < 2 and whole.std() > 20
