@@ -41,7 +41,7 @@ def draw_curves(
     import matplotlib.pyplot as plt
 
     looks = looks_of([*methods])
-    columns = min(3, len(targets))
+    columns = 2 if len(targets) == 4 else min(3, len(targets))
     lines = -(-len(targets) // columns)
     with style():
         figure, grid = plt.subplots(
@@ -120,6 +120,7 @@ def draw_kept(
                 axes.plot(100 * found.mean, y, mark, ms=5, label=None if row else label, **common)
         axes.set_yticks(range(len(targets)), list(targets.values()))
         axes.set_ylim(len(targets) - 0.5, -0.5)
+        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_xlabel(f"Accuracy of a linear probe on the source ({source}) [%]")
@@ -207,7 +208,7 @@ def draw_discrepancy(lost: pd.DataFrame, targets: Mapping[str, str]) -> Figure:
             axes.plot(
                 own.discrepancy, 100 * own.lost, mark, color=colour, ms=6, label=targets[own.target]
             )
-        axes.set_xlabel("Discrepancy before training, as a share of that of permuted labels")
+        axes.set_xlabel("Discrepancy, share of that of permuted labels")
         axes.set_ylabel("Probe accuracy lost [points]")
         figure.legend(loc="outside right upper", frameon=False)
     plt.close(figure)
