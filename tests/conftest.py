@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _bodies
 import _tiny
 import pytest
 import torch
 
 from mglib import registry
 from mglib.perceptors.prepare import prepare
+from mglib.transfer.named import body_named
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +36,24 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Small random models of transformers, each in a folder of its kind."""
+    root = tmp_path_factory.mktemp("bodies")
+    _bodies.write_models(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def made(folders):
+    """A body by kind, made once: tests that change one make their own."""
+    kept = {}
+
+    def body(kind):
+        if kind not in kept:
+            kept[kind] = body_named(str(folders / kind) if kind in _bodies.CONFIGS else kind)()
+        return kept[kind]
+
+    return body

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from _bodies import CONFIGS, PICTURES, SERIES, TEXTS, inputs, source, write_models
+from _bodies import CONFIGS, PICTURES, SERIES, TEXTS, inputs, source
 from torch import nn
 
 from mglib.data._base import pack_strings
 from mglib.transfer.bodies._text import stride_of
 from mglib.transfer.bodies.efficientnet_lite0 import copied_kernel
 from mglib.transfer.body import TargetShape
-from mglib.transfer.named import body_named
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("bodies")
-    write_models(root)
-    return root
-
-
-@pytest.fixture(scope="session")
-def made(folders):
-    """A body by kind, made once: tests that change one make their own."""
-    kept = {}
-
-    def body(kind):
-        if kind not in kept:
-            kept[kind] = body_named(str(folders / kind) if kind in CONFIGS else kind)()
-        return kept[kind]
-
-    return body
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, "minilm"])

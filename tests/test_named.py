@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from _bodies import CONFIGS, PICTURES, SERIES, copy_of, inputs, source, write_models
+from _bodies import CONFIGS, PICTURES, SERIES, copy_of, inputs, source
 from torch import nn
 
 from mglib.errors import MglibError
@@ -18,26 +18,6 @@ from mglib.transfer.body import TargetShape
 from mglib.transfer.named import body_named
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("bodies")
-    write_models(root)
-    return root
-
-
-@pytest.fixture(scope="session")
-def made(folders):
-    """A body by kind, made once: tests that change one make their own."""
-    kept = {}
-
-    def body(kind):
-        if kind not in kept:
-            kept[kind] = body_named(str(folders / kind) if kind in CONFIGS else kind)()
-        return kept[kind]
-
-    return body
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, "minilm", "efficientnet_lite0"])

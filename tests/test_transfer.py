@@ -252,6 +252,8 @@ def test_asking_for_what_is_not_there_is_one_clear_line():
         ({"targets": ["emoji_concepts/raw/glyphs/class"]}, "did you mean 'glyph'"),
         ({"targets": []}, "one or more different"),
         ({"methods": ["mona", "mona"]}, "one or more different"),
+        ({"seeds": []}, "seeds must be one or more different"),
+        ({"split_seeds": range(0)}, "split seeds must be one or more different"),
         ({"methods": ["monna"]}, "did you mean 'mona'"),
         ({"methods": ["mona@share=1"]}, "the rest of the steps"),
         ({"steps": 0}, "steps must be at least 1"),

@@ -88,10 +88,15 @@ def transfer_trials(
     Methods that are not for a body are refused by it. Raises MglibError for an unknown name, an
     empty or repeated list, or numbers out of range.
     """
-    names, chosen = [*targets], [*methods]
-    for what, own in (("targets", names), ("methods", chosen)):
+    names, chosen, seeds, split_seeds = [*targets], [*methods], [*seeds], [*split_seeds]
+    for what, own in (
+        ("targets", names),
+        ("methods", chosen),
+        ("seeds", seeds),
+        ("split seeds", split_seeds),
+    ):
         if not own or len(set(own)) < len(own):
-            raise MglibError(f"{what} must be one or more different names, not {own}")
+            raise MglibError(f"{what} must be one or more different ones, not {own}")
     for what, number in (("steps", steps), ("every", every), ("batch_size", batch_size)):
         if number < 1:
             raise MglibError(f"{what} must be at least 1, not {number}")
