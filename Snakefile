@@ -14,10 +14,15 @@ PROFILE = config.get("profile", "laptop")
 TO = config.get("to", "all")
 ROAD = config.get("road", "built-in")
 RENDER = config.get("render") == "yes"  # from what is committed: no data prepared, no rows computed
-# What laptops recompute needs one dataset; the reference all, and more of its modalities.
+# What laptops recompute needs two datasets and a half; the reference all, and more modalities.
 FULL = PROFILE == "reference"
-DATASETS = ["emoji_concepts", *(["numerals", "smartwatch"] if FULL else [])]
-MODALITIES = {"emoji_concepts": "art glyph speech text text_de text_ja".split() if FULL else []}
+DATASETS = ["emoji_concepts", "emoji_sentiment", "numerals", *(["smartwatch"] if FULL else [])]
+CLEAN = ["handwriting_clean", "speech_clean"]
+MODALITIES = {
+    "emoji_concepts": "art glyph speech text text_de text_ja".split() if FULL else [],
+    "numerals": ["handwriting_occluded", "speech", "words", "glyph", *CLEAN] if FULL else CLEAN,
+}
+PERCEPTORS = {"numerals": [] if FULL else ["frozen"]}
 SPLITS = 10 if FULL else 5
 CACHE, REPORT, RESULTS = paths.cache(), paths.report(), paths.results()
 MGLIB = paths.ROOT / "mglib"
@@ -48,7 +53,10 @@ rule prepare:
         touch(CACHE / "{dataset}.{splits}.prepared"),
     params:
         digest=code_digest(*PREPARATION),
-        more=lambda found: " ".join(f"--modality {m}" for m in MODALITIES.get(found.dataset, ())),
+        more=lambda found: " ".join(
+            [f"--modality {name}" for name in MODALITIES.get(found.dataset, ())]
+            + [f"--perceptor {name}" for name in PERCEPTORS.get(found.dataset, ())]
+        ),
     threads: workflow.cores
     shell:
         "mglib prepare {wildcards.dataset} --splits {wildcards.splits} {params.more}"

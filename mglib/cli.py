@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 from mglib import __version__, paths
 from mglib.errors import MglibError, unknown
 
-KINDS = ("datasets", "perceptors", "algorithms", "bodies", "transfers", "notebooks")
+KINDS = (
+    *("datasets", "perceptors", "algorithms", "bodies", "transfers"),
+    *("missing_methods", "laws", "pairings", "notebooks"),
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -83,13 +83,25 @@ def _identity(data: Dataset, perceptor: str, modalities: Iterable[str]) -> dict[
     }
 
 
+def _with_features(dataset: str) -> Dataset:
+    """The dataset of a name; raises MglibError if it has no features of its own."""
+    data: Dataset = datasets.get(dataset)()
+    if data.features_of:
+        raise MglibError(
+            f"{dataset} has no features of its own: ask for those of {data.features_of}, in which "
+            "its instances are found by their ids"
+        )
+    return data
+
+
 def data_identity(dataset: str, perceptor: str) -> dict[str, Any]:
     """All that decides what a learner is given: features of every modality, and the splits.
 
     JSON-serialisable, for the keys of results; of the perceptor and all that it is computed from.
-    Nothing needs to be prepared. Raises MglibError for unknown names.
+    Nothing needs to be prepared. Raises MglibError for unknown names, and for a dataset whose
+    instances are rows of another's features: its answers have an identity of their own.
     """
-    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)
+    data, sense = _with_features(dataset), perceptors.get(perceptor)
     fitting = [modality for modality, kind in data.kinds.items() if kind in sense.kinds]
     return {**_identity(data, perceptor, fitting), "splitting": splitting()}
 
@@ -101,7 +113,7 @@ def source_hashes(dataset: str, perceptor: str) -> dict[str, str]:
 
 def recipe(dataset: str, perceptor: str, modality: str, split_seed: int | None) -> dict[str, Any]:
     """All that decides the content of one file; raises MglibError for unknown names."""
-    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)()
+    data, sense = _with_features(dataset), perceptors.get(perceptor)()
     if modality not in data.kinds:
         raise unknown(f"modality of {dataset}", modality, data.kinds)
     if data.kinds[modality] not in sense.kinds:

@@ -1,9 +1,10 @@
 """The code that a declared version stands for: its files, found by following imports.
 
 A *part* is what carries a version of its own: `engine`, `store` (features and how they are made),
-`splits`, `transfer` (training of bodies), `algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`,
-`transfer_method/<name>`, `body/<name>`, `measure/<module>`. Its files
-are its module and what that imports of mglib, up to parts whose versions stand in the key anyway.
+`splits`, `transfer` (training of bodies), `missing` (training with missing modalities),
+`algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`, `transfer_method/<name>`, `body/<name>`,
+`missing_method/<name>`, `law/<name>`, `pairing/<name>`, `measure/<module>`. Its files are its
+module and what that imports of mglib, up to parts whose versions stand in the key anyway.
 What decides no result (errors, paths, registry, progress, reports) belongs to none.
 """
 
@@ -32,6 +33,7 @@ STANDING = {
     "store": ("mglib.features", "mglib.perceptors._base", "mglib.perceptors.prepare"),
     "engine": ("mglib.trials.engine", "mglib.trials.artifacts"),
     "transfer": ("mglib.transfer.training",),
+    "missing": ("mglib.missing.training",),
 }
 # Asks measures and writes their rows: decides no value, and would else be a file of every measure.
 ASKING = {"mglib.analysis.measured"}
@@ -41,6 +43,16 @@ KINDS = {
     "perceptor": registry.perceptors,
     "transfer_method": registry.transfers,
     "body": registry.bodies,
+    "missing_method": registry.missing_methods,
+    "law": registry.laws,
+    "pairing": registry.pairings,
+}
+# What the parts of a kind may build on, besides splits and store: these standing parts.
+STANDS_ON = {
+    "algorithm": ("engine",),
+    "transfer_method": ("engine", "transfer"),
+    "body": ("engine", "transfer"),
+    **dict.fromkeys(("missing_method", "law", "pairing"), ("engine", "missing")),
 }
 MEASURING = ("analysis", "transfer/results")
 MEASURE_VERSION = "VERSION"  # a module of these folders with this constant is a measure
@@ -165,13 +177,13 @@ def files_of(part: str) -> dict[str, str]:
         modules = shared[part]
     elif kind in KINDS:
         stop = set(everywhere)
-        if kind == "algorithm":
-            stop |= shared["engine"]
-        elif kind in ("transfer_method", "body"):
-            stop |= shared["engine"] | shared["transfer"]
+        for below in STANDS_ON.get(kind, ()):
+            stop |= shared[below]
         root = _module(kind, name)
         if kind == "perceptor":  # a key names all perceptors that another is computed from
             stop |= {_module(kind, other) for other in _computed_from(name)} - {root}
+        if kind == "dataset" and (other := KINDS[kind].get(name).features_of):
+            stop.add(_module(kind, other))  # named by the key of the features
         modules = _follow([root], stop)
     elif kind == "measure" and name in measures():
         # What is measured of trained learners asks for their keys, which hold the engine's version.
@@ -221,6 +233,11 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
         found += ["transfer", f"transfer_method/{registry.base_name(question['method'])}"]
         # A body from a folder is no part of this project: its hashes stand in the key.
         found += [f"body/{name}" for name in [question["body"]] if name in registry.bodies.names()]
+    if "missing" in identity:
+        found += ["missing", f"missing_method/{registry.base_name(question['method'])}"]
+        found += [f"{kind}/{registry.base_name(question[kind])}" for kind in ("law", "pairing")]
+    if "answers" in identity:
+        found.append(f"dataset/{identity['answers']['dataset']}")
     found += [f"measure/{name}" for name in identity.get("measure", {})]
     for data in filter(None, (identity.get(name) for name in ("data", "unseen", "source"))):
         found += ["splits", "store", f"dataset/{data['dataset']}"]

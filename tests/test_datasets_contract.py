@@ -10,18 +10,23 @@ import pytest
 
 from mglib import paths
 from mglib.data.splits import FRACTIONS, split_indices
-from mglib.features import load_features, source_hashes
+from mglib.errors import MglibError
+from mglib.features import data_identity, load_features, recipe, source_hashes
 from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
 
+BORROWING = [name for name in datasets.names() if datasets.get(name).features_of]
 
-@pytest.fixture(params=datasets.names())
+
+@pytest.fixture(params=[name for name in datasets.names() if name not in BORROWING])
 def dataset(request):
     prepare(request.param, ("raw",))
     return datasets.get(request.param)()
 
 
-def test_card_is_complete(dataset):
+@pytest.mark.parametrize("name", datasets.names())
+def test_card_is_complete(name):
+    dataset = datasets.get(name)()
     assert dataset.version and dataset.title and dataset.sources and dataset.targets
     assert set(dataset.kinds.values()) <= {"image", "audio", "text", "series", "field"}
     assert set(dataset.core) <= set(dataset.kinds) == set(dataset.licences)
@@ -68,6 +73,28 @@ def test_splits_are_disjoint_by_group_and_cover_all(dataset):
     assert len(set(drawn)) == 6
 
 
+@pytest.mark.parametrize("name", BORROWING)
+def test_instances_without_features_of_their_own_are_rows_of_another_datasets(name):
+    data = datasets.get(name)()
+    other = datasets.get(data.features_of)
+    assert other.features_of is None
+    assert set(data.core) <= set(data.kinds) and data.kinds.items() <= other.kinds.items()
+    assert {item.outcome for item in prepare(name, ("raw",))} <= {"kept", "made"}
+    features = load_features(other.name, "raw", data.anchor)
+    group_of = dict(zip(features.instance_ids, features.groups, strict=True))
+    index = data.index()
+    assert [group_of[own] for own in index.instance_ids] == index.groups.tolist()
+    assert len(set(index.instance_ids)) == len(index.instance_ids)
+    assert list(index.targets) == list(data.targets)
+    for target in index.targets.values():
+        assert len(target) == len(index.instance_ids)
+    for stored in (load_features, recipe):
+        with pytest.raises(MglibError, match=f"ask for those of {other.name}"):
+            stored(name, "raw", data.anchor, None)
+    with pytest.raises(MglibError, match=f"ask for those of {other.name}"):
+        data_identity(name, "raw")
+
+
 def test_known_split():
     # by hand: RandomState(0).permutation(5) is 2 0 1 3 4, cut after 2, 3.5 -> 4 and 4 groups
     parts = split_indices(np.array([7, 7, 1, 3, 9, 5]), 0)
@@ -84,7 +111,7 @@ def test_sources_are_known_without_heavy_imports():
         "import sys; from mglib.features import data_identity; "
         "from mglib.registry import datasets; "
         "assert all(data_identity(name, 'bound')['sources'] for name in datasets.names() "
-        "if datasets.get(name).CARRIERS); "
+        "if datasets.get(name).CARRIERS and not datasets.get(name).features_of); "
         "print(*({'torch', 'onnxruntime', 'scipy', 'sklearn', 'PIL', 'sentencepiece', "
         "'fontTools'} & set(sys.modules)))"
     )

@@ -91,7 +91,7 @@ def test_helpers_and_other_algorithms_count_and_the_engine_does_not(checkout):
 
 
 def test_names_that_a_package_hands_on_are_followed(checkout):
-    (checkout / "missing").mkdir()
+    (checkout / "missing").mkdir(exist_ok=True)
     (checkout / "missing" / "__init__.py").write_text("from mglib.missing._deep import x\n")
     (checkout / "missing" / "_deep.py").write_text("x = 1\n")
     append(checkout / "algorithms" / "erm.py", "\nfrom mglib.missing import x\n")

@@ -49,7 +49,8 @@ class Dataset(ABC):
     for; the `anchor` is the one to which the others are bound; `steps` is the rough share of the
     work in making one (1 if absent). Raise `version` when the raw arrays or the index change.
 
-    `perceptors` are what `mglib prepare` makes unless others are asked for.
+    `perceptors` are what `mglib prepare` makes unless others are asked for. `features_of` is the
+    dataset whose features its instances are rows of, found by their ids; None if it has its own.
 
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
@@ -70,6 +71,7 @@ class Dataset(ABC):
     steps: ClassVar[dict[str, int]] = {}
     sample_rate: ClassVar[int | None] = None
     perceptors: ClassVar[tuple[str, ...]] = ("raw", "frozen", "bound")
+    features_of: ClassVar[str | None] = None
 
     @abstractmethod
     def index(self) -> Index:

@@ -213,3 +213,33 @@ def draw_discrepancy(lost: pd.DataFrame, targets: Mapping[str, str]) -> Figure:
         figure.legend(loc="outside right upper", frameon=False)
     plt.close(figure)
     return figure
+
+
+def draw_kept_against_error(points: pd.DataFrame, targets: Mapping[str, str]) -> Figure:
+    """What is kept of the source more than by fine-tuning [points], against the ratio of errors.
+
+    `points` as from `transfer.results.values.kept_against_error`; `targets` are titles by name.
+    """
+    import matplotlib.pyplot as plt
+
+    marks = "osD^vPX<>*hd8"
+    with style():
+        figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+        axes.axvline(0, color=INK, lw=1, ls=":")
+        axes.axhline(1, color=INK, lw=1, ls=":")
+        for place, (name, title) in enumerate(targets.items()):
+            own = points[points["target"] == name]
+            colour = LOOKS[place % len(LOOKS)][0]
+            axes.plot(
+                100 * own["kept"],
+                own["error"],
+                marks[place % len(marks)],
+                color=colour,
+                ms=5,
+                label=title,
+            )
+        axes.set_xlabel("Probe of the source, MoNA minus fine-tuning [points]")
+        axes.set_ylabel("Error, MoNA over fine-tuning")
+        figure.legend(loc="outside right upper", frameon=False)
+    plt.close(figure)
+    return figure

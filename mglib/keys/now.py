@@ -10,13 +10,14 @@ from typing import Any
 from mglib.errors import MglibError
 from mglib.features import data_identity
 from mglib.lineage import measures
+from mglib.missing.trial import MissingTrial
 from mglib.provenance import digest
 from mglib.transfer.trial import TransferTrial
 from mglib.trials.trial import Trial
 
 ABSENT = "none"
 _VERSIONS = (
-    *("engine", "algorithm", "transfer", "method", "body.version"),
+    *("engine", "algorithm", "transfer", "method", "body.version", "missing", "law", "pairing"),
     *("data.format", "data.splitting.version"),
 )
 _NAMED = {
@@ -25,6 +26,7 @@ _NAMED = {
     "data.splitting.version": "splits",
     "data.versions.dataset": "dataset",
     "engine": "engine",
+    "missing": "training with missing modalities",
     "transfer": "training of bodies",
 }
 
@@ -41,7 +43,7 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
     question = dict(identity.get("question", {}))
     if not {"dataset", "perceptor"} <= question.keys():
         raise OtherForm("the question names no dataset and perceptor")
-    kind = Trial if "algorithm" in question else TransferTrial if "transfer" in identity else None
+    kind = _kind(identity)
     if kind:
         known = {field.name for field in fields(kind)}
         if extra := sorted(question.keys() - known):
@@ -61,6 +63,15 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found)))
 
 
+def _kind(identity: Mapping[str, Any]) -> Any:
+    """The class of trials that a question is of; None for a measure."""
+    if "algorithm" in identity.get("question", {}):
+        return Trial
+    return (
+        TransferTrial if "transfer" in identity else MissingTrial if "missing" in identity else None
+    )
+
+
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """What stands in nested mappings, by its place 'data.versions.dataset'."""
     if isinstance(value, Mapping) and value:
@@ -76,7 +87,9 @@ def name_of(place: str, identity: Mapping[str, Any]) -> str:
     if place == "algorithm":
         return f"algorithm {question.get('algorithm')}"
     if place == "method":
-        return f"transfer method {question.get('method')}"
+        return f"method {question.get('method')}"
+    if place in ("law", "pairing"):
+        return f"{place} {question.get(place)}"
     if place.startswith("body."):
         return f"body {question.get('body')}"
     if place == "data.versions.dataset":

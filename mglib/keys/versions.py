@@ -28,6 +28,7 @@ from mglib.lineage import (
     record_path,
     recorded,
 )
+from mglib.missing import trial as missing_trial
 from mglib.provenance import tracked_files
 from mglib.transfer import trial as transfer_trial
 from mglib.trials import trial
@@ -38,6 +39,7 @@ _WHERE = {
     "splits": "SPLIT_VERSION in mglib/data/splits.py",
     "store": "FORMAT in mglib/features.py",
     "transfer": "TRANSFER_VERSION in mglib/transfer/trial.py",
+    "missing": "MISSING_VERSION in mglib/missing/trial.py",
 }
 
 
@@ -53,6 +55,7 @@ def declared(part: str) -> str:
         "splits": splits.SPLIT_VERSION,
         "store": features.FORMAT,
         "transfer": transfer_trial.TRANSFER_VERSION,
+        "missing": missing_trial.MISSING_VERSION,
     }
     return str(shared[part])
 

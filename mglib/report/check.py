@@ -30,14 +30,15 @@ def _features(name: str) -> dict[str, Any]:
     from mglib.features import load_features, recipe, state
     from mglib.registry import datasets
 
-    core = datasets.get(name).core
-    seen = "frozen" if "frozen" in datasets.get(name).perceptors else "raw"
-    states = {modality: state(recipe(name, seen, modality, None)) for modality in core}
+    data = datasets.get(datasets.get(name).features_of or name)
+    core = data.core
+    seen = "frozen" if "frozen" in data.perceptors else "raw"
+    states = {modality: state(recipe(data.name, seen, modality, None)) for modality in core}
     missing = [modality for modality, found in states.items() if found == "missing"]
     try:
         for modality in core:
             if modality not in missing:
-                load_features(name, seen, modality)
+                load_features(data.name, seen, modality)
     except MglibError as error:
         return _item(name, False, str(error))
     if missing:

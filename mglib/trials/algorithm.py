@@ -73,14 +73,14 @@ class Phase:
     """
 
     parameters: Sequence[nn.Parameter]
-    loss: Callable[[Batch], Tensor]
+    loss: Callable[[Any], Tensor]
     lr: Tensor | Callable[[int], Tensor]
     weight_decay: Tensor
     optimiser: str = "adam"
     settings: Mapping[str, Any] = field(default_factory=dict)
     active: Callable[[int], Tensor] | None = None
     resets: Callable[[int], Tensor] | None = None
-    modulate: Callable[[Batch, Sequence[Tensor]], Sequence[Tensor]] | None = None
+    modulate: Callable[[Any, Sequence[Tensor]], Sequence[Tensor]] | None = None
     continues: int | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -60,11 +60,21 @@ def check_features(trials: Sequence[Trial]) -> None:
     What is fitted on a split (a common space) is computed here if it is missing or outdated and the
     features that it is computed from are prepared; those are made by `mglib prepare` alone.
     """
+    check_sources(
+        {
+            (t.dataset, name, modality, t.split_seed)
+            for t in trials
+            for name in filter(None, (t.perceptor, t.unseen))
+            for modality in (*t.train, *t.evaluate)
+        }
+    )
+
+
+def check_sources(asked: Iterable[tuple[str, str, str, int]]) -> None:
+    """The same for features named by dataset, perceptor, modality and split seed."""
     wanted = {
-        (t.dataset, name, modality, t.split_seed if perceptors.get(name).fitted else None)
-        for t in trials
-        for name in filter(None, (t.perceptor, t.unseen))
-        for modality in (*t.train, *t.evaluate)
+        (dataset, name, modality, split if perceptors.get(name).fitted else None)
+        for dataset, name, modality, split in asked
     }
     lacking = [question for question in wanted if state(recipe(*question)) != "ready"]
     fitted: dict[tuple[str, str, str], list[int]] = defaultdict(list)

@@ -197,3 +197,21 @@ def mean_ranks(values: pd.DataFrame) -> pd.Series:
     """Mean rank of each method over the targets that all have, 1 the lowest error; ties share."""
     wide = by_split(values, "own").groupby(["target", "method"], observed=True).mean().unstack()
     return wide.dropna().rank(axis=1).mean().sort_values()
+
+
+def kept_against_error(
+    values: pd.DataFrame, method: str = "mona", reference: str = REFERENCE_METHOD
+) -> pd.DataFrame:
+    """By target and split: what `method` keeps of the source more, and its error over that.
+
+    Columns target, split_seed, kept (difference of probe accuracies) and error (ratio of errors,
+    both to those of `reference`); where the two have runs of both.
+    """
+    import pandas as pd
+
+    wide = {name: by_split(values, name).unstack("method") for name in ("probe_accuracy", "own")}
+    if not {method, reference} <= set(wide["own"].columns):
+        return pd.DataFrame(columns=["target", "split_seed", "kept", "error"])
+    kept = wide["probe_accuracy"][method] - wide["probe_accuracy"][reference]
+    error = wide["own"][method] / wide["own"][reference]
+    return pd.DataFrame({"kept": kept, "error": error}).dropna().reset_index()

@@ -1,0 +1,168 @@
+"""Missing modalities in pictures: by how many are seen, where models lose, how laws meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mglib.figures.style import FAINT, INK, PALETTE, WIDTH, style
+from mglib.figures.transfer import looks_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PARTS = {
+    "ceiling": ("ceiling: what the inputs do not tell", "#bdbdbd", ""),
+    "encoders": ("encoder deficit", PALETTE["sky"], "///"),
+    "fusion": ("fusion deficit", PALETTE["orange"], "..."),
+}
+
+
+def draw_seen(
+    found: pd.DataFrame, methods: Mapping[str, str], columns: Mapping[int, str]
+) -> Figure:
+    """Accuracy [%] of every method, a panel for each number of modalities seen, with intervals.
+
+    `found` as from `missing.results.values.intervals` over method and seen; `methods` are titles by
+    name, in the order drawn, `columns` titles by number.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, grid = plt.subplots(
+            1, len(columns), figsize=(WIDTH, 0.8 + 0.2 * len(methods)), sharey=True, squeeze=False
+        )
+        for axes, (seen, title) in zip(grid.flat, columns.items(), strict=True):
+            for row, name in enumerate(methods):
+                own = found[(found["method"] == name) & (found["seen"] == seen)]
+                for cell in own.itertuples(index=False):
+                    colour = PALETTE["orange"] if name == "oracle" else PALETTE["blue"]
+                    mark = "D" if name == "oracle" else "o"
+                    if np.isfinite(cell.low):
+                        axes.plot(
+                            [100 * cell.low, 100 * cell.high], [row, row], color=colour, lw=1.2
+                        )
+                    axes.plot(100 * cell.mean, row, mark, color=colour, ms=4.5)
+            axes.set_title(title, loc="left", color=INK)
+            axes.set_xlabel("Accuracy [%]")
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0, labelcolor=INK)
+        grid.flat[0].set_yticks(range(len(methods)), list(methods.values()))
+        grid.flat[0].set_ylim(len(methods) - 0.5, -0.5)
+    plt.close(figure)
+    return figure
+
+
+def draw_deficits(
+    parts: pd.DataFrame, methods: Mapping[str, str], columns: Mapping[int, str]
+) -> Figure:
+    """Held-out cross-entropy [nats] as ceiling, encoder and fusion deficit, stacked bars.
+
+    `parts` has the columns method, seen and one for each of PARTS; a panel for each number seen.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, grid = plt.subplots(
+            1, len(columns), figsize=(WIDTH, 1.2 + 0.34 * len(methods)), sharey=True, squeeze=False
+        )
+        for axes, (seen, title) in zip(grid.flat, columns.items(), strict=True):
+            for row, name in enumerate(methods):
+                own = parts[(parts["method"] == name) & (parts["seen"] == seen)]
+                if own.empty:
+                    continue
+                start = 0.0
+                for part, (label, colour, hatch) in PARTS.items():
+                    length = float(own[part].iloc[0])
+                    axes.barh(
+                        row,
+                        length,
+                        left=start,
+                        height=0.62,
+                        color=colour,
+                        hatch=hatch,
+                        edgecolor="white",
+                        linewidth=0.5,
+                        label=None if row else label,
+                    )
+                    start += length
+            axes.set_title(title, loc="left", color=INK)
+            axes.set_xlabel("Cross-entropy [nats]")
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0, labelcolor=INK)
+        grid.flat[0].set_yticks(range(len(methods)), list(methods.values()))
+        grid.flat[0].set_ylim(len(methods) - 0.5, -0.5)
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def draw_sweep(
+    panels: Mapping[str, pd.DataFrame],
+    lines: Mapping[str, str],
+    along: str,
+    axis: str,
+    *,
+    exact: Mapping[str, pd.DataFrame] | None = None,
+    value: str = "Accuracy [%]",
+    scale: float = 100.0,
+) -> Figure:
+    """Values along a quantity, a panel for each name and a stroke for each line, with intervals.
+
+    Each panel's table has the columns `along`, line, mean, low and high, `lines` are titles by
+    name; `exact` tables have `along` and value: what is known without measuring, as a grey line.
+    """
+    import matplotlib.pyplot as plt
+
+    looks = looks_of([*lines])
+    with style():
+        figure, grid = plt.subplots(
+            1, len(panels), figsize=(WIDTH, 2.7), sharey=True, squeeze=False
+        )
+        for axes, (title, table) in zip(grid.flat, panels.items(), strict=True):
+            if exact is not None and title in exact:
+                own = exact[title]
+                axes.plot(
+                    own[along],
+                    scale * own["value"],
+                    color=FAINT,
+                    lw=4,
+                    alpha=0.5,
+                    label="exact ceiling",
+                )
+            for name, label in lines.items():
+                colour, mark, stroke = looks[name]
+                own = table[table["line"] == name].sort_values(along)
+                axes.plot(
+                    own[along],
+                    scale * own["mean"],
+                    stroke,
+                    color=colour,
+                    marker=mark,
+                    ms=4,
+                    label=label,
+                )
+                _band(axes, own, along, colour, scale)
+            axes.set_title(title, loc="left", color=INK)
+            axes.set_xlabel(axis)
+        grid.flat[0].set_ylabel(value)
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _band(axes: Axes, own: pd.DataFrame, along: str, colour: str, scale: float) -> None:
+    low, high = scale * own["low"].to_numpy(float), scale * own["high"].to_numpy(float)
+    if np.isfinite(low).all() and len(own):
+        axes.fill_between(own[along].to_numpy(float), low, high, color=colour, alpha=0.13, lw=0)
+
+
+def in_order(names: Sequence[str], titles: Mapping[str, str]) -> dict[str, str]:
+    """The titles of some names, in their order."""
+    return {name: titles[name] for name in names}

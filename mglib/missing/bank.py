@@ -1,0 +1,217 @@
+"""What a stack of trials with missing modalities reads: features, pairs, parts, what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mglib import paths
+from mglib.errors import MglibError
+from mglib.missing.answers import Answered, load_answers
+from mglib.missing.masks import mask_table
+from mglib.missing.trial import MissingTrial
+from mglib.registry import laws, pairings, perceptors
+from mglib.trials.hyperparameters import seed_hash
+
+PARTS = ("train", "validation", "test")
+NEAR_UNIT = 1e-3  # norms this near to 1 are meant to be 1
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The instances of one pairing in one split: items [M, N] of the modalities, answers [N].
+
+    `parts` are the instances by part; that for learning also holds what elsewhere only serves to
+    bind spaces, whose answers no space was fitted on. `classes` is 0 for answers that are no class.
+    """
+
+    items: np.ndarray
+    answers: np.ndarray
+    parts: dict[str, np.ndarray]
+    classes: int
+
+
+@dataclass(frozen=True)
+class MissingBank:
+    """Features by modality [K, N, D] with a block for each split, and the instances by trial.
+
+    Widths differ between modalities. What is of unit norm is scaled by the root of its width, all
+    else standardised by the training part's items; `zeros` holds where a vector of zeros went, by
+    modality [K, D]. `items` [T, M, N], `answers` [T, N] and `seen` [T, N, M] (what the law of each
+    trial leaves; all of the test part) are padded to the longest, `paired` tells the parts.
+    """
+
+    values: tuple[Tensor, ...]
+    zeros: tuple[Tensor, ...]
+    block: dict[int, int]
+    paired: tuple[Paired, ...]
+    items: Tensor
+    answers: Tensor
+    seen: Tensor
+    classes: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.answers.device
+
+    def narrow(self, places: Sequence[int]) -> MissingBank:
+        """The same for some of the trials, by their places."""
+        chosen = list(places)
+        return MissingBank(
+            self.values,
+            self.zeros,
+            self.block,
+            tuple(self.paired[place] for place in chosen),
+            self.items[chosen],
+            self.answers[chosen],
+            self.seen[chosen],
+            self.classes,
+        )
+
+    def rows(self, blocks: Tensor, index: Tensor) -> tuple[Tensor, ...]:
+        """Features by modality, each [T, B, D], of instances `index` [T, B]."""
+        trials = torch.arange(len(index), device=self.device)[:, None]
+        return tuple(
+            values[blocks[:, None], self.items[trials, place, index]]
+            for place, values in enumerate(self.values)
+        )
+
+    def blocks(self, trials: Sequence[MissingTrial]) -> Tensor:
+        """The block of features of each trial, [T]."""
+        return torch.tensor([self.block[t.split_seed] for t in trials], device=self.device)
+
+
+def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBank:
+    """What trials of one stack read; draws the tables of what is hidden that are not yet drawn.
+
+    Raises MglibError for features that are missing or damaged, and for a law that the number of
+    modalities or the rate does not allow.
+    """
+    first = trials[0]
+    splits = tuple(sorted({t.split_seed for t in trials}))
+    about = (first.dataset, first.perceptor, first.modalities, first.target)
+    paired = tuple(_paired(str(paths.cache()), *about, t.pairing, t.split_seed) for t in trials)
+    values, zeros = _features(str(paths.cache()), *about, splits, device)
+    longest = max(own.items.shape[1] for own in paired)
+    shape = (len(trials), longest)
+    answers = np.zeros(shape, np.int64 if paired[0].classes else np.float32)
+    items = np.zeros((len(trials), len(first.modalities), longest), np.int64)
+    seen = np.zeros((*shape, len(first.modalities)), bool)
+    for place, (trial, own) in enumerate(zip(trials, paired, strict=True)):
+        size = own.items.shape[1]
+        items[place, :, :size], answers[place, :size] = own.items, own.answers
+        seen[place, :size] = hidden(trial, own)
+    return MissingBank(
+        values,
+        zeros,
+        {split: place for place, split in enumerate(splits)},
+        paired,
+        torch.from_numpy(items).to(device),
+        torch.from_numpy(answers).to(device),
+        torch.from_numpy(seen).to(device),
+        max(own.classes for own in paired),
+    )
+
+
+def hidden(trial: MissingTrial, own: Paired) -> np.ndarray:
+    """What a trial's law leaves to see, bool [N, M]; everything of the test part."""
+    modalities = len(trial.modalities)
+    laws.get(trial.law)().check(modalities, trial.rate)
+    seen = np.ones((own.items.shape[1], modalities), bool)
+    for part in ("train", "validation"):
+        rows = own.parts[part]
+        seen[rows] = mask_table(
+            trial.law,
+            trial.rate,
+            modalities=modalities,
+            rows=len(rows),
+            labels=own.answers[rows] if own.classes else None,
+            seed=trial.seed,
+            split_seed=trial.split_seed,
+            part=part,
+        )
+    return seen
+
+
+def learned(trial: MissingTrial, own: Paired) -> np.ndarray:
+    """The training instances that are there at all: a `share` of them, drawn once by the seed."""
+    rows = own.parts["train"]
+    if trial.share == 1:
+        return rows
+    random = np.random.RandomState(seed_hash("share", trial.seed, trial.split_seed))
+    return np.sort(random.permutation(rows)[: max(1, round(trial.share * len(rows)))])
+
+
+@lru_cache(maxsize=64)
+def _answered(
+    cache: str, dataset: str, perceptor: str, modalities: tuple[str, ...], target: str, split: int
+) -> Answered:
+    fitted = bool(perceptors.get(perceptor).fitted)
+    return load_answers(dataset, perceptor, modalities, target, split, fitted)
+
+
+@lru_cache(maxsize=64)
+def _paired(
+    cache: str,
+    dataset: str,
+    perceptor: str,
+    modalities: tuple[str, ...],
+    target: str,
+    pairing: str,
+    split: int,
+) -> Paired:
+    own = _answered(cache, dataset, perceptor, modalities, target, split)
+    parts = {name: own.parts[name] for name in PARTS}
+    parts["train"] = np.sort(np.concatenate([parts["train"], own.parts["binding"]]))
+    if pairing == "instance":
+        items = np.tile(np.arange(len(own.answers)), (len(modalities), 1))
+        return Paired(items, own.answers, parts, own.classes)
+    if not own.classes:
+        raise MglibError(f"pairing '{pairing}' needs classes, but '{target}' of {dataset} is none")
+    drawn = pairings.get(pairing)().pair(own.answers, parts, len(modalities), split)
+    return Paired(drawn.index, drawn.labels, parts, drawn.classes)
+
+
+@lru_cache(maxsize=1)
+def _features(
+    cache: str,
+    dataset: str,
+    perceptor: str,
+    modalities: tuple[str, ...],
+    target: str,
+    splits: tuple[int, ...],
+    device: str,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    values: list[list[Tensor]] = [[] for _ in modalities]
+    zeros: list[list[Tensor]] = [[] for _ in modalities]
+    for split in splits:
+        own = _answered(cache, dataset, perceptor, modalities, target, split)
+        rows = _paired(cache, dataset, perceptor, modalities, target, "instance", split).parts
+        for place, features in enumerate(own.features):
+            scaled, zero = standardised(features, rows["train"])
+            values[place].append(torch.from_numpy(scaled))
+            zeros[place].append(torch.from_numpy(zero))
+    return (
+        tuple(torch.stack(own).to(device) for own in values),
+        tuple(torch.stack(own).to(device) for own in zeros),
+    )
+
+
+def standardised(values: np.ndarray, learn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features [N, D] on one scale, and where zeros [D] go: unit norms keep their directions.
+
+    Those are scaled by the root of D, all else by the mean and deviation of the rows `learn`; a
+    feature that is constant there becomes 0.
+    """
+    norms = np.linalg.norm(values, axis=1)
+    if np.abs(norms - 1).max() < NEAR_UNIT:
+        return values * np.float32(values.shape[1] ** 0.5), np.zeros(values.shape[1], np.float32)
+    mean, spread = values[learn].mean(0), values[learn].std(0)
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6)
+    return ((values - mean) * scale).astype(np.float32), (-mean * scale).astype(np.float32)
