@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
-FOLDER = tempfile.TemporaryDirectory(prefix="mglib-notebooks-")
+# Of this run of pytest: tests that need what the quick profile trains find its rows here.
+FOLDER = Path(tempfile.gettempdir()) / f"mglib-notebooks-{os.getpid()}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup():
     """A notebook's kernel starts in the setup of its first cell and inherits these."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MGLIB_ROWS", f"{FOLDER.name}/rows")
-        patch.setenv("MGLIB_REPORT", f"{FOLDER.name}/report")
+        patch.setenv("MGLIB_ROWS", str(FOLDER / "rows"))
+        patch.setenv("MGLIB_REPORT", str(FOLDER / "report"))
         return (yield)
 
 
 def pytest_unconfigure():
-    FOLDER.cleanup()
+    shutil.rmtree(FOLDER, ignore_errors=True)

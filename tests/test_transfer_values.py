@@ -9,13 +9,20 @@ from _small_body import Small, make_transfer
 
 from mglib import registry
 from mglib.analysis.statistics import Interval, resampled_interval
-from mglib.figures.transfer import draw_curves, draw_discrepancy, draw_kept, draw_spaces
+from mglib.figures.transfer import (
+    draw_curves,
+    draw_discrepancy,
+    draw_kept,
+    draw_kept_against_error,
+    draw_spaces,
+)
 from mglib.transfer.results.values import (
     before,
     chosen,
     compare_to,
     curves,
     interval_of,
+    kept_against_error,
     mean_ranks,
     method_title,
     pair_table,
@@ -183,3 +190,22 @@ def test_figures_show_every_method_and_target():
     drawn = draw_discrepancy(lost, {"glyphs": "Glyphs", "speech": "Speech"}).axes[0]
     marks = [line for line in drawn.lines if line.get_marker() not in ("", "None", None)]
     assert [list(line.get_ydata()) for line in marks] == [[10], [20]]
+
+
+def test_what_is_kept_against_the_error():
+    found = frame(
+        measured("glyphs", "fine_tuning", 0, [0.9, 0.5], [0.9, 0.5], probe=0.50),
+        measured("glyphs", "mona", 0, [0.9, 0.4], [0.9, 0.4], probe=0.56),
+        measured("speech", "fine_tuning", 0, [0.9, 0.5], [0.9, 0.6], probe=0.50),
+        measured("speech", "scratch", 0, [0.9, 0.5], [0.9, 0.5], probe=0.50),
+    )
+    points = kept_against_error(chosen(found))
+    assert points[["target", "split_seed"]].to_numpy().tolist() == [["glyphs", 0]]
+    assert points["kept"].tolist() == pytest.approx([0.06])
+    assert points["error"].tolist() == pytest.approx([0.8])
+    axes = draw_kept_against_error(points, {"glyphs": "line glyphs"}).axes[0]
+    mark = axes.lines[-1]
+    assert mark.get_xdata().tolist() == pytest.approx([6.0])
+    assert mark.get_ydata().tolist() == pytest.approx([0.8])
+    alone = kept_against_error(chosen(found[found["method"] == "scratch"]))
+    assert alone.empty

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import comb
 
 import numpy as np
 
 from mglib.errors import MglibError
+from mglib.missing.ceilings.shapley import shapley
 from mglib.missing.subsets import Subset, check_subset, subsets
 
 
@@ -142,15 +142,7 @@ def shapley_shares(law: np.ndarray) -> np.ndarray:
 
     The shares sum to the information.
     """
-    left = conditional_entropies(law)
-    modalities = np.ndim(law) - 1
-    shares = np.zeros(modalities)
-    for subset, before in left.items():
-        weight = 1 / (modalities * comb(modalities - 1, sum(subset))) if not all(subset) else 0.0
-        for place in np.flatnonzero(~np.array(subset)):
-            with_it = (*subset[:place], True, *subset[place + 1 :])
-            shares[place] += weight * (before - left[with_it])
-    return shares
+    return shapley({subset: -left for subset, left in conditional_entropies(law).items()})
 
 
 def complementarity(law: np.ndarray) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mglib.analysis.held_out import percent
 from mglib.missing.ceilings.joint import bayes_errors
+from mglib.missing.ceilings.shapley import shapley
 from mglib.missing.results.values import interval_of, under_law
+from mglib.missing.subsets import subset_label, subsets
 from mglib.registry import laws, pairings
 
 if TYPE_CHECKING:
@@ -68,3 +71,34 @@ def beyond_ceilings(values: pd.DataFrame, rows: int) -> list[str]:
         if mean > exact + CHANCE * error + 1e-9:
             found.append(f"{method} on {pairing}, {seen} seen")
     return found
+
+
+def share_table(
+    values: pd.DataFrame,
+    methods: Mapping[str, str],
+    modalities: Sequence[str],
+    chance: float,
+    share: float,
+) -> pd.DataFrame:
+    """Shapley values of each modality in the accuracy above `chance`, by method, in points.
+
+    `methods` are titles by name; means over splits and seeds with half their intervals. A model
+    that has given a modality up shows a value near 0 for it.
+    """
+    import pandas as pd
+
+    patterns = {p: subset_label(p, modalities) for p in subsets(len(modalities))}
+    rows = []
+    for method, title in methods.items():
+        own = values[values["method"] == method]
+        found = []
+        for _, run in own.groupby(["split_seed", "seed"], sort=False):
+            seen = run.set_index("subset")["accuracy"]
+            worth = {pattern: float(seen[name]) for pattern, name in patterns.items()}
+            found.append(shapley({(False,) * len(modalities): chance, **worth}))
+        row = {"Method": title}
+        for name, each in zip(modalities, np.transpose(found), strict=True):
+            interval = interval_of(each.tolist(), share)
+            row[name] = percent(interval if interval.n > 1 else interval.mean)
+        rows.append(row)
+    return pd.DataFrame(rows)
