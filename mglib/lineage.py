@@ -236,6 +236,7 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
     if "missing" in identity:
         found += ["missing", f"missing_method/{registry.base_name(question['method'])}"]
         found += [f"{kind}/{registry.base_name(question[kind])}" for kind in ("law", "pairing")]
+        found += ["transfer"] if "probe" in identity else []
     if "answers" in identity:
         found.append(f"dataset/{identity['answers']['dataset']}")
     found += [f"measure/{name}" for name in identity.get("measure", {})]

@@ -65,6 +65,7 @@ def measured(trials, value):
                                 "modality": subset,
                                 "metric": metric,
                                 "value": number,
+                                "n": 10,
                             }
                         )
     return pd.DataFrame(rows)
@@ -95,6 +96,16 @@ def test_the_checkpoint_is_chosen_on_the_validation_part_alone():
         "text": 1,
         "art+text": 2,
     }
+
+
+def test_a_subset_counts_by_its_instances():
+    trials = asked(splits=1)
+    rows = measured(trials, lambda trial, step, part, subset: 0.5 + 0.1 * (step == 2))
+    whole = (rows["modality"] == "art+text") & (rows["split"] == "validation")
+    rows.loc[whole, "value"] = np.where(rows.loc[whole, "step"] == 4, 0.9, 0.1)
+    assert set(chosen(rows, {t.key: t for t in trials})["step"]) == {4}
+    rows.loc[whole, "n"] = 1
+    assert set(chosen(rows, {t.key: t for t in trials})["step"]) == {2}
 
 
 def test_of_equal_checkpoints_the_first_and_no_diverged_one():
@@ -178,9 +189,11 @@ def test_the_parts_of_a_loss_sum_to_it():
     trials = asked(splits=2)
     values = table(trials)
     values["head_cross_entropy"] = values["cross_entropy"] - 0.25
+    values["validation_head_cross_entropy"] = values["validation_cross_entropy"] - 0.25
     others = values.assign(cross_entropy=values["cross_entropy"] - 0.35).drop(
-        columns="head_cross_entropy"
+        columns=["head_cross_entropy", "validation_head_cross_entropy"]
     )
+    others["validation_cross_entropy"] -= 0.35
     least = least_entropies(values, others)
     means = values.groupby(["subset", "method"])["cross_entropy"].mean()
     assert least["art+text"] == pytest.approx(means["art+text"].min() - 0.35)
@@ -220,6 +233,7 @@ def test_figures_draw_what_they_are_given():
     marks = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     assert [float(line.get_xdata()[0]) for line in marks] == pytest.approx([41.0, 31.0])
     values["head_cross_entropy"] = values["cross_entropy"] - 0.25
+    values["validation_head_cross_entropy"] = values["validation_cross_entropy"] - 0.25
     parts = deficit_table(values, values, titles, MODALITIES)
     bars = draw_deficits(parts, titles, columns).axes[0].patches
     whole = parts.set_index(["method", "seen"])["loss"]["ume_mma", 2]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PARTS = {
     "ceiling": ("ceiling: what the inputs do not tell", "#bdbdbd", ""),
     "encoders": ("encoder deficit", PALETTE["sky"], "///"),
-    "fusion": ("fusion deficit", PALETTE["orange"], "..."),
+    "fusion": ("fusion deficit, calibration included", PALETTE["orange"], "..."),
 }
 
 
@@ -62,7 +62,8 @@ def draw_deficits(
 ) -> Figure:
     """Held-out cross-entropy [nats] as ceiling, encoder and fusion deficit, stacked bars.
 
-    `parts` has the columns method, seen and one for each of PARTS; a panel for each number seen.
+    What an estimate makes negative stands left of zero. `parts` has the columns method, seen and
+    one for each of PARTS; a panel for each number seen.
     """
     import matplotlib.pyplot as plt
 
@@ -75,29 +76,34 @@ def draw_deficits(
                 own = parts[(parts["method"] == name) & (parts["seen"] == seen)]
                 if own.empty:
                     continue
-                start = 0.0
-                for part, (label, colour, hatch) in PARTS.items():
+                ends = {True: 0.0, False: 0.0}  # of what is above zero, and of what is below
+                for part, (_, colour, hatch) in PARTS.items():
                     length = float(own[part].iloc[0])
                     axes.barh(
                         row,
                         length,
-                        left=start,
+                        left=ends[length > 0],
                         height=0.62,
                         color=colour,
                         hatch=hatch,
                         edgecolor="white",
                         linewidth=0.5,
-                        label=None if row else label,
                     )
-                    start += length
+                    ends[length > 0] += length
+            axes.axvline(0, color=INK, lw=0.8)
             axes.set_title(title, loc="left", color=INK)
             axes.set_xlabel("Cross-entropy [nats]")
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0, labelcolor=INK)
         grid.flat[0].set_yticks(range(len(methods)), list(methods.values()))
         grid.flat[0].set_ylim(len(methods) - 0.5, -0.5)
-        handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+        handles = [
+            plt.Rectangle(
+                (0, 0), 1, 1, facecolor=colour, hatch=hatch, edgecolor="white", label=label
+            )
+            for label, colour, hatch in PARTS.values()
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     plt.close(figure)
     return figure
 
@@ -109,13 +115,15 @@ def draw_sweep(
     axis: str,
     *,
     exact: Mapping[str, pd.DataFrame] | None = None,
+    exactly: str = "exact ceiling",
     value: str = "Accuracy [%]",
     scale: float = 100.0,
 ) -> Figure:
     """Values along a quantity, a panel for each name and a stroke for each line, with intervals.
 
     Each panel's table has the columns `along`, line, mean, low and high, `lines` are titles by
-    name; `exact` tables have `along` and value: what is known without measuring, as a grey line.
+    name; `exact` tables have `along` and value: what is known without measuring, as a grey line
+    called `exactly`.
     """
     import matplotlib.pyplot as plt
 
@@ -133,7 +141,7 @@ def draw_sweep(
                     color=FAINT,
                     lw=4,
                     alpha=0.5,
-                    label="exact ceiling",
+                    label=exactly,
                 )
             for name, label in lines.items():
                 colour, mark, stroke = looks[name]

@@ -17,7 +17,17 @@ from mglib.trials.trial import Trial
 
 ABSENT = "none"
 _VERSIONS = (
-    *("engine", "algorithm", "transfer", "method", "body.version", "missing", "law", "pairing"),
+    *(
+        "engine",
+        "algorithm",
+        "transfer",
+        "method",
+        "body.version",
+        "missing",
+        "law",
+        "pairing",
+        "probe",
+    ),
     *("data.format", "data.splitting.version"),
 )
 _NAMED = {
@@ -27,6 +37,7 @@ _NAMED = {
     "data.versions.dataset": "dataset",
     "engine": "engine",
     "missing": "training with missing modalities",
+    "probe": "training of bodies, for its linear probe",
     "transfer": "training of bodies",
 }
 

@@ -27,7 +27,7 @@ class Paired:
     """The instances of one pairing in one split: items [M, N] of the modalities, answers [N].
 
     `parts` are the instances by part; that for learning also holds what elsewhere only serves to
-    bind spaces, whose answers no space was fitted on. `classes` is 0 for answers that are no class.
+    bind spaces, unless this one was fitted on it. `classes` is 0 for answers that are no class.
     """
 
     items: np.ndarray
@@ -41,9 +41,10 @@ class MissingBank:
     """Features by modality [K, N, D] with a block for each split, and the instances by trial.
 
     Widths differ between modalities. What is of unit norm is scaled by the root of its width, all
-    else standardised by the training part's items; `zeros` holds where a vector of zeros went, by
-    modality [K, D]. `items` [T, M, N], `answers` [T, N] and `seen` [T, N, M] (what the law of each
-    trial leaves; all of the test part) are padded to the longest, `paired` tells the parts.
+    else standardised by the training part's items, hidden or not: one scale for all laws; `zeros`
+    holds where a vector of zeros went, by modality [K, D]. `items` [T, M, N], `answers` [T, N] and
+    `seen` [T, N, M] (what the law of each trial leaves; all of the test part) are padded to the
+    longest, `paired` tells the parts.
     """
 
     values: tuple[Tensor, ...]
@@ -168,7 +169,8 @@ def _paired(
 ) -> Paired:
     own = _answered(cache, dataset, perceptor, modalities, target, split)
     parts = {name: own.parts[name] for name in PARTS}
-    parts["train"] = np.sort(np.concatenate([parts["train"], own.parts["binding"]]))
+    if not perceptors.get(perceptor).fitted:  # a space is tighter on the pairs it was fitted on
+        parts["train"] = np.sort(np.concatenate([parts["train"], own.parts["binding"]]))
     if pairing == "instance":
         items = np.tile(np.arange(len(own.answers)), (len(modalities), 1))
         return Paired(items, own.answers, parts, own.classes)

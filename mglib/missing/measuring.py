@@ -49,13 +49,15 @@ def scores(answers: np.ndarray, truth: np.ndarray, classes: int) -> Mapping[str,
 class Shown:
     """What one trial has shown so far: K checkpoints, S non-empty observed subsets, P test rows.
 
-    `values` [K, S, parts, metrics], NaN where diverged or where no instance is seen so;
+    `values` [K, S, parts, metrics], NaN where diverged, undefined, or where no instance is seen so;
+    `counts` [S, parts] are the instances that are;
     `answers` [S, P, C] of the test part at the checkpoint `chosen`, the one with the best mean
     validation score over subsets (-1: none yet).
     """
 
     values: np.ndarray
     answers: np.ndarray
+    counts: np.ndarray
     chosen: int = -1
     score: float = -np.inf
 
@@ -67,16 +69,18 @@ class Shown:
         shape = (len(trial.checkpoints), patterns, len(MEASURED), len(metrics))
         rows = len(own.parts["test"])
         return cls(
-            np.full(shape, np.nan), np.full((patterns, rows, max(1, classes)), np.nan, np.float32)
+            np.full(shape, np.nan),
+            np.full((patterns, rows, max(1, classes)), np.nan, np.float32),
+            np.zeros((patterns, len(MEASURED)), np.int64),
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a saved state keeps, by name."""
-        return {"values": self.values, "answers": self.answers}
+        return {"values": self.values, "answers": self.answers, "counts": self.counts}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go back to what `arrays` gave."""
-        self.values, self.answers = (arrays[name] for name in self.arrays())
+        self.values, self.answers, self.counts = (arrays[name] for name in self.arrays())
 
     def artifact_bytes(self) -> int:
         """About what its answers take on disk."""
@@ -126,21 +130,22 @@ def measure(
                 if name == "test":
                     kept[trial].append(values)
                 truly = seen[trial, rows[trial]][:, list(pattern)].all(1)
+                found[trial].counts[place, part] = truly.sum()
                 if truly.any() and np.isfinite(values).all():
                     told = scores(values[truly], own.answers[rows[trial]][truly], bank.classes)
                     names = metrics_of(bank.classes)
                     found[trial].values[number, place, part, : len(names)] = [
                         told[metric] for metric in names
                     ]
-    if trials[0].also:
-        further = measure_heads if trials[0].also == "heads" else measure_virtual
-        further(model, bank, trials, found, number)
     better = []
     for trial, shown in enumerate(found):
-        score = validation_score(shown.values[number], bank.classes)
+        score = validation_score(shown.values[number], shown.counts, bank.classes)
         better.append(score > shown.score)
         if better[-1]:
             shown.chosen, shown.score, shown.answers = number, score, np.stack(kept[trial])
+    if trials[0].also and any(better):
+        further = measure_heads if trials[0].also == "heads" else measure_virtual
+        further(model, bank, trials, found, number, better)
     return better
 
 
@@ -150,8 +155,9 @@ def measure_heads(
     trials: Sequence[MissingTrial],
     found: Sequence[Shown],
     number: int,
+    better: Sequence[bool],
 ) -> None:
-    """Measure fresh heads on the encoders under every observed subset of the test part.
+    """Measure fresh heads on the encoders of the trials that got `better`, under every subset.
 
     Raises MglibError for a method that does not encode each modality by itself, and real answers.
     """
@@ -168,9 +174,9 @@ def measure_heads(
             parts = {**own.parts, "train": learned(trials[trial], own)}
             size = own.items.shape[1]
             values = [one[trial, :size].cpu() for one in z]
-            if all(bool(torch.isfinite(one).all()) for one in values):
+            if better[trial] and all(bool(torch.isfinite(one).all()) for one in values):
                 labels = torch.from_numpy(own.answers)
-                found[trial].values[number, place, MEASURED.index("test"), -2:] = fresh_heads(
+                found[trial].values[number, place, :, -2:] = fresh_heads(
                     values, labels, parts, pattern
                 )
 
@@ -181,12 +187,13 @@ def measure_virtual(
     trials: Sequence[MissingTrial],
     found: Sequence[Shown],
     number: int,
+    better: Sequence[bool],
 ) -> None:
-    """Measure how near virtual features are to the real ones they stand for, on the test part.
+    """Measure how near virtual features are to the real ones, of the trials that got `better`.
 
-    Under every subset that lacks a modality: the mean cosine, and how often the real one is among
-    the RECALLED nearest real ones; means over what is missing. Raises MglibError for a method that
-    makes no virtual features.
+    On the test part, under every subset that lacks a modality: the mean cosine, and how often the
+    real one is among the RECALLED nearest real ones; means over what is missing. Raises MglibError
+    for a method that makes no virtual features.
     """
     rows = [own.parts["test"] for own in bank.paired]
     index = torch.from_numpy(np.stack([np.resize(own, max(map(len, rows))) for own in rows]))
@@ -196,13 +203,18 @@ def measure_virtual(
         made = model.fill(hide(x, seen), seen)
         if made is None:
             raise MglibError(f"'{trials[0].method}' makes no virtual features to measure")
+        if any(own.shape != real.shape for own, real in zip(made, x, strict=True)):
+            raise MglibError(
+                f"virtual features of '{trials[0].method}' lie behind an encoder: there are no "
+                "real ones beside which to measure them"
+            )
         for trial, own in enumerate(rows):
             told = [
                 nearness(made[m][trial, : len(own)].cpu(), x[m][trial, : len(own)].cpu())
                 for m, there in enumerate(pattern)
                 if not there
             ]
-            if told:
+            if told and better[trial]:
                 found[trial].values[number, place, MEASURED.index("test"), -2:] = np.mean(told, 0)
 
 
@@ -215,17 +227,18 @@ def nearness(made: Tensor, real: Tensor) -> tuple[float, float]:
     return float(own.mean()), float((better < RECALLED).double().mean())
 
 
-def validation_score(values: np.ndarray, classes: int) -> float:
+def validation_score(values: np.ndarray, counts: np.ndarray, classes: int) -> float:
     """What a checkpoint is chosen by: mean over subsets of its validation accuracy, or -MAE.
 
-    values [S, parts, metrics]; over the subsets that the validation part holds. Minus infinity if
-    the test part could not be answered (it diverged).
+    values [S, parts, metrics], weighted by how many instances of the validation part hold each
+    subset, `counts` [S, parts]. Minus infinity if the test part could not be answered.
     """
     if np.isnan(values[:, MEASURED.index("test"), 0]).any():
         return -np.inf
     metric = metrics_of(classes).index("accuracy" if classes else "mae")
-    own = values[:, MEASURED.index("validation"), metric]
-    mean = float(own[~np.isnan(own)].mean())
+    part = MEASURED.index("validation")
+    own, weights = values[:, part, metric], counts[:, part]
+    mean = float(np.average(own[weights > 0], weights=weights[weights > 0]))
     return mean if classes else -mean
 
 
@@ -240,14 +253,16 @@ def rows_of(
     columns = trial.columns()
     patterns = subsets(len(trial.modalities))
     for step, by_pattern in zip(trial.checkpoints, found.values, strict=True):
-        for pattern, by_part in zip(patterns, by_pattern, strict=True):
-            for part, by_metric in zip(MEASURED, by_part, strict=True):
-                if part == "validation" and np.isnan(by_metric).all():
+        for pattern, by_part, counts in zip(patterns, by_pattern, found.counts, strict=True):
+            for part, by_metric, count in zip(MEASURED, by_part, counts, strict=True):
+                if not count:
                     continue
                 for metric, value in zip(metrics_of(classes, trial.also), by_metric, strict=True):
-                    if metric in OF_ALSO[trial.also] and part == "validation":
-                        continue
                     sound = bool(np.isfinite(value))
+                    if metric in OF_ALSO[trial.also] and not sound:
+                        continue  # measured where a checkpoint is better than those before
+                    # A correlation with a constant is not defined, though nothing diverged.
+                    lost = "undefined" if np.isfinite(by_metric).any() else "diverged"
                     yield {
                         **columns,
                         "step": step,
@@ -255,6 +270,6 @@ def rows_of(
                         "split": part,
                         "metric": metric,
                         "value": float(value) if sound else None,
-                        "n": len(own.parts[part]),
-                        "status": "ok" if sound else "diverged",
+                        "n": int(count),
+                        "status": "ok" if sound else lost,
                     }

@@ -12,10 +12,11 @@ from mglib.features import data_identity
 from mglib.missing.answers import answers_identity
 from mglib.provenance import digest
 from mglib.registry import base_name, datasets, laws, missing_methods, pairings
+from mglib.transfer.trial import TRANSFER_VERSION
 from mglib.trials.networks import rung
 from mglib.trials.trial import ENGINE_VERSION
 
-MISSING_VERSION = 1
+MISSING_VERSION = 2
 ALSO = ("", "heads", "virtual")
 
 
@@ -65,6 +66,8 @@ class MissingTrial:
             "pairing": pairings.get(self.pairing).version,
             "data": data_identity(source or self.dataset, self.perceptor),
         }
+        if self.also == "heads":
+            found["probe"] = TRANSFER_VERSION  # holds the version of the linear probe, too
         return {**found, "answers": answers_identity(self.dataset)} if source else found
 
     @cached_property
@@ -105,6 +108,7 @@ class MissingTrial:
             self.perceptor,
             self.modalities,
             self.target,
+            self.pairing,
             base_name(self.method),
             tuple(missing_methods.get(self.method).options().items()),
             self.steps,

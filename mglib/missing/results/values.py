@@ -25,25 +25,35 @@ def chosen(frame: pd.DataFrame, trials: Mapping[str, MissingTrial]) -> pd.DataFr
     """Each trial's test values at its chosen checkpoint, a line for each observed subset.
 
     `frame` are rows, `trials` by key. The checkpoint is the one with the best mean validation
-    accuracy (of real answers: the least absolute error) over the subsets that the validation part
-    holds, the first of equals; a trial that diverged before its first checkpoint is left out.
-    Columns: method, pairing, law, rate, seed, split_seed, key, step, subset, seen, and the metrics.
+    accuracy (of real answers: the least absolute error) over subsets, weighted by the instances
+    that hold them, the first of equals; a trial that diverged before its first is left out.
+    Columns: method, pairing, law, rate, seed, split_seed, key, step, subset, seen, the metrics, and
+    what may choose between estimators: the metrics on the validation part, as `validation_...`.
     """
     import pandas as pd
 
     own = frame[frame["key"].isin(trials)]
     score, sign = ("mae", -1) if "mae" in set(own["metric"]) else ("accuracy", 1)
     validation = own[(own["split"] == "validation") & (own["metric"] == score)]
-    means = sign * validation.groupby(["key", "step"])["value"].mean().dropna()
+    weighed = (sign * validation["value"] * validation["n"]).groupby(
+        [validation["key"], validation["step"]]
+    )
+    means = weighed.sum(min_count=1) / validation.groupby(["key", "step"])["n"].sum()
+    means = means.dropna()
     test = own[own["split"] == "test"]
     ends = test[test["value"].isna() & (test["metric"] == score)]
     lost = pd.MultiIndex.from_frame(ends[["key", "step"]])
     means = means[~means.index.isin(lost)]
     steps = {key: by_step.idxmax()[1] for key, by_step in means.groupby(level="key", sort=False)}
     here = test[test["step"] == test["key"].map(steps)]
-    wide = here.pivot_table(
-        index=["key", "step", "modality"], columns="metric", values="value", sort=False
-    ).reset_index()
+    cells = ["key", "step", "modality"]
+    held = own[(own["split"] == "validation") & (own["step"] == own["key"].map(steps))]
+    wide = here.pivot_table(index=cells, columns="metric", values="value", sort=False).join(
+        held.pivot_table(index=cells, columns="metric", values="value", sort=False).add_prefix(
+            "validation_"
+        )
+    )
+    wide = wide.reset_index()
     for place, name in enumerate(ASKED):
         values = wide["key"].map(lambda key, name=name: getattr(trials[key], name))
         wide.insert(place, name, values)
@@ -100,19 +110,23 @@ def intervals(
 
 
 def compare_to(
-    values: pd.DataFrame, reference: str, share: float, column: str = "accuracy"
+    values: pd.DataFrame,
+    reference: str,
+    share: float,
+    column: str = "accuracy",
+    methods: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Every method minus `reference` for each number of modalities seen, paired by split.
+    """Methods (all, or those named) minus `reference` by number of modalities seen, by split.
 
-    Columns method, seen, mean, low, high, n, p (Holm's, over all rows) and verdict: "higher",
-    "lower" or "a tie". Raises KeyError if the reference is not among the values.
+    Columns method, seen, mean, low, high, n, raw (p), p (Holm's, over the methods of each number
+    seen) and verdict: "higher", "lower" or "a tie". Raises KeyError if the reference is not there.
     """
     import pandas as pd
 
     means = by_split(values, ["method", "seen"], column).unstack("split_seed")
     rows = []
     for method, seen in means.index:
-        if method == reference:
+        if method == reference or (methods is not None and method not in methods):
             continue
         gaps = (means.loc[(method, seen)] - means.loc[(reference, seen)]).dropna()
         if len(gaps) < 2:
@@ -120,8 +134,10 @@ def compare_to(
         test = corrected_t_test(gaps.tolist(), share)
         own = test.interval
         rows.append((method, seen, own.mean, own.low, own.high, own.n, test.p))
-    compared = pd.DataFrame(rows, columns=["method", "seen", "mean", "low", "high", "n", "p"])
-    compared["p"] = holm(compared["p"].tolist())
+    compared = pd.DataFrame(rows, columns=["method", "seen", "mean", "low", "high", "n", "raw"])
+    compared["p"] = compared["raw"]
+    for _, family in compared.groupby("seen"):
+        compared.loc[family.index, "p"] = holm(family["p"].tolist())
     sign = np.where(compared["mean"] > 0, "higher", "lower")
     compared["verdict"] = np.where(compared["p"] <= 0.05, sign, "a tie")
     return compared
