@@ -56,16 +56,11 @@ class MissingTraining(Stack):
         self, trials: Sequence[MissingTrial], bank: MissingBank, keep_weights: bool = False
     ):
         self.bank = bank
-        self._found = [
+        found = [
             Shown.empty(trial, own, bank.classes)
             for trial, own in zip(trials, bank.paired, strict=True)
         ]
-        super().__init__(trials, bank.device, keep_weights)
-
-    @property
-    def found(self) -> list[Shown]:
-        """What each trial has shown so far."""
-        return self._found
+        super().__init__(trials, found, bank.device, keep_weights)
 
     def build(self, trials: Sequence[MissingTrial]) -> MissingMethod:
         """The stacked model of some trials with their initial weights."""

@@ -39,13 +39,8 @@ class Training(Stack):
 
     def __init__(self, trials: Sequence[Trial], bank: FeatureBank, keep_weights: bool = False):
         self.bank = bank
-        self._found = [Measurements.empty(trial, bank) for trial in trials]
-        super().__init__(trials, bank.values.device, keep_weights)
-
-    @property
-    def found(self) -> list[Measurements]:
-        """What each trial has shown so far."""
-        return self._found
+        found = [Measurements.empty(trial, bank) for trial in trials]
+        super().__init__(trials, found, bank.values.device, keep_weights)
 
     def build(self, trials: Sequence[Trial]) -> Algorithm:
         """The stacked model of some trials with their initial weights."""

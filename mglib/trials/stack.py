@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from mglib.trials.algorithm import Phase
 from mglib.trials.optimisers import Optimiser, optimiser_of
 from mglib.trials.sampling import BLOCK
-from mglib.trials.trainer import Shown
 
 Told = Callable[[int], None]
 
@@ -33,11 +32,19 @@ class Stack(ABC):
 
     A trial whose weights stop being finite leaves the stack at the next block of steps, recorded
     as diverged; the others never see it. With `keep_weights` the weights of each trial's chosen
-    checkpoint are kept in `weights`, by name, each [T, ...].
+    checkpoint are kept in `weights`, by name, each [T, ...]. `found` is what each has shown so far.
     """
 
-    def __init__(self, trials: Sequence[Any], device: torch.device, keep_weights: bool = False):
-        self._trials = list(trials)
+    found: list[Any]
+
+    def __init__(
+        self,
+        trials: Sequence[Any],
+        found: Sequence[Any],
+        device: torch.device,
+        keep_weights: bool = False,
+    ):
+        self._trials, self.found = list(trials), list(found)
         self.device = device
         self.step = 0
         self._enter(range(len(self._trials)))
@@ -48,11 +55,6 @@ class Stack(ABC):
     def trials(self) -> Sequence[Any]:
         """All trials, also those that have left."""
         return self._trials
-
-    @property
-    @abstractmethod
-    def found(self) -> Sequence[Shown]:
-        """What each trial has shown so far."""
 
     @abstractmethod
     def build(self, trials: Sequence[Any]) -> Any:
