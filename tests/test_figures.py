@@ -9,12 +9,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from _svg import difference, texts
 from PIL import Image
 
 from mglib.analysis.concepts import Sample
 from mglib.figures.concepts import draw_samples
 from mglib.figures.held_out import draw_held_out
-from mglib.figures.style import PALETTE, PICTURE, as_svg, style
+from mglib.figures.style import PALETTE, PICTURE, as_svg, leaner, style
 
 
 @pytest.fixture
@@ -94,3 +95,18 @@ def test_pictures_in_figures_are_light_and_look_the_same():
     (heavy, whole), (light, few) = picture(stream.getvalue()), picture(as_svg(figure))
     assert light < 0.6 * heavy
     assert abs(whole - few).mean() < 2 and whole.std() > 20
+
+
+def test_fewer_bytes_show_the_same(held_out):
+    figure = draw_held_out(*held_out)
+    stream = io.BytesIO()
+    with style():
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    whole = stream.getvalue()
+    lean = leaner(whole)
+    assert len(lean) < 0.9 * len(whole) and texts(lean.decode())
+    assert difference(whole.decode(), lean.decode()) == ""
+    assert set(re.findall(rb"scale\([^)]*\)", lean)) == set(re.findall(rb"scale\([^)]*\)", whole))
+    assert leaner(lean) == lean
+    used = {name for name in re.findall(rb'xlink:href="#(\w[^"]*)"', lean)}
+    assert used <= {name for name in re.findall(rb' id="([^"]*)"', lean)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PARTS = {
     "ceiling": ("ceiling: what the inputs do not tell", "#bdbdbd", ""),
     "encoders": ("encoder deficit", PALETTE["sky"], "///"),
-    "fusion": ("fusion deficit, calibration included", PALETTE["orange"], "..."),
+    "fusion": ("fusion deficit, calibration included", PALETTE["orange"], ""),
 }
 
 
