@@ -17,10 +17,10 @@ RENDER = config.get("render") == "yes"  # from what is committed: no data prepar
 # What laptops recompute needs two datasets and a half; the reference all, and more modalities.
 FULL = PROFILE == "reference"
 DATASETS = ["emoji_concepts", "emoji_sentiment", "numerals", *(["smartwatch"] if FULL else [])]
-CLEAN = ["handwriting_clean", "speech_clean"]
+NUMERALS = ["handwriting_occluded", "speech", "words", "handwriting_clean", "speech_clean"]
 MODALITIES = {
     "emoji_concepts": "art glyph speech text text_de text_ja".split() if FULL else [],
-    "numerals": ["handwriting_occluded", "speech", "words", "glyph", *CLEAN] if FULL else CLEAN,
+    "numerals": [*NUMERALS, "glyph"] if FULL else NUMERALS,
 }
 PERCEPTORS = {"numerals": [] if FULL else ["frozen"]}
 SPLITS = 10 if FULL else 5
