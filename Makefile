@@ -10,7 +10,8 @@ paper: setup ## recompute the laptop cells and render _report/paper.html and _re
 
 test: check ## prepare the data, then lint, type check, tests and notebooks
 	@$(BIN)/mglib prepare emoji_sentiment
-	@$(BIN)/mglib prepare numerals --perceptor frozen --modality handwriting_clean --modality speech_clean
+	@$(BIN)/mglib prepare numerals --perceptor frozen --modality words --modality handwriting_clean \
+	  --modality speech_clean
 	@$(BIN)/python -m pytest
 
 render: setup ## only render the paper, from the committed reference rows; computes nothing

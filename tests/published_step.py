@@ -53,9 +53,7 @@ def double_batch(bank: FeatureBank, trials: Sequence[Trial], step: int = 1) -> B
 def double_training(trials: Sequence[Trial], bank: FeatureBank) -> engine.Training:
     """The engine's own training of a stack, in double precision; `run` takes all its steps."""
     with mock.patch.object(engine, "build", double_build):
-        training = engine.Training(trials, double_bank(bank))
-    training._used = training._used.double()
-    return training
+        return engine.Training(trials, double_bank(bank))
 
 
 def rows_of_one(batch: Batch, t: int = 0) -> list[tuple[Tensor, Tensor]]:

@@ -49,7 +49,7 @@ class Training(Stack):
     def batches(self, trials: Sequence[Trial], start: int, end: int) -> Iterator[tuple[int, Batch]]:
         """The minibatches of steps `start` + 1 to `end` with their steps."""
         device = self.device
-        used = rows_in_use(trials).to(device)
+        used = rows_in_use(trials).to(self.bank.values)
         blocks = torch.stack(
             [torch.tensor([self.bank.block[m, t.split_seed] for m in t.train]) for t in trials]
         ).to(device)[:, :, None]
