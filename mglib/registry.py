@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from mglib.errors import MglibError, unknown
 
@@ -59,6 +59,22 @@ class Setting:
         if not self.low <= value <= self.high:
             raise ValueError(text)
         return value
+
+
+class Configured:
+    """What a name may set: `settings` by name, of which a name with an '@' has `chosen` some."""
+
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    chosen: ClassVar[Mapping[str, Value]] = {}
+
+    @classmethod
+    def values(cls) -> dict[str, Any]:
+        """Every setting by its name, as chosen or by default."""
+        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
+
+    @classmethod
+    def check_settings(cls) -> None:
+        """Raise MglibError for settings that are allowed each, but not together."""
 
 
 def _written(values: Mapping[str, Value]) -> str:

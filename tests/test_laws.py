@@ -12,9 +12,8 @@ import pytest
 from mglib.errors import MglibError
 from mglib.missing.draws import uniforms
 from mglib.missing.frames import auilc, bernoulli_frames, burst_frames, edge_frames
-from mglib.missing.law import realised
 from mglib.missing.laws.fixed_mixture import ONE, TWO
-from mglib.missing.subsets import missing_of, subsets
+from mglib.missing.subsets import missing_of, realised, subsets
 from mglib.registry import laws
 
 ROWS = 50_000

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.missing.drawing import drawn, question
-from mglib.missing.law import realised
 from mglib.missing.masks import mask_table, path_of
+from mglib.missing.subsets import realised
 from mglib.registry import laws
 
 ASKED: dict[str, Any] = dict(modalities=3, rows=200, seed=0, split_seed=1, part="train")

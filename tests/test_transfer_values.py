@@ -8,7 +8,7 @@ import pytest
 from _small_body import Small, make_transfer
 
 from mglib import registry
-from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.analysis.statistics import Interval, interval_of, resampled_interval
 from mglib.figures.transfer import (
     draw_curves,
     draw_discrepancy,
@@ -21,7 +21,6 @@ from mglib.transfer.results.values import (
     chosen,
     compare_to,
     curves,
-    interval_of,
     kept_against_error,
     mean_ranks,
     method_title,

@@ -61,6 +61,13 @@ def resampled_interval(
     return Interval(mean, mean - half, mean + half, len(x))
 
 
+def interval_of(values: Sequence[float], share: float) -> Interval:
+    """The mean of one value per split with its interval; of a single one without (NaN)."""
+    if len(values) == 1:
+        return Interval(values[0], float("nan"), float("nan"), 1)
+    return resampled_interval(values, share)
+
+
 def standard_error(values: Sequence[float]) -> float:
     """The "±" of DomainBed's and ModalBed's tables: standard deviation (ddof 0) over root n.
 

@@ -60,7 +60,7 @@ class Filled(MissingMethod):
     @classmethod
     def ways(cls) -> dict[str, Any]:
         """All that PLAIN tells, as set or fixed."""
-        return {**PLAIN, **cls.fixed, **cls.set()}
+        return {**PLAIN, **cls.fixed, **cls.values()}
 
     def standing_in(self, streams: Streams) -> substitutes.Substitute:
         """What stands in for a modality."""

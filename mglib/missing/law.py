@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from mglib.errors import MglibError
 from mglib.missing.checks import number, sound_labels, whole
-from mglib.missing.subsets import Realised, Shares, Subset, realised
-from mglib.registry import Setting, Value
-
-__all__ = ["Law", "Realised", "Shares", "Subset", "realised"]
+from mglib.missing.subsets import Shares
+from mglib.registry import Configured
 
 SLACK = 1e-9  # by which a rate may miss a bound or a grid, so that 1 - 0.9 is a rate of 0.1
 
 
-class Law(ABC):
+class Law(Configured, ABC):
     """A law of missing data; subclasses carry `@laws.register`, and write `draw` and `odds`.
 
     It is for `least` to `most` modalities. `labelled` says that a table needs the labels.
@@ -30,17 +27,6 @@ class Law(ABC):
     least: ClassVar[int] = 2
     most: ClassVar[int] = 12  # every subset is listed, and there are 2^M
     labelled: ClassVar[bool] = False
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    chosen: ClassVar[Mapping[str, Value]] = {}
-
-    @classmethod
-    def values(cls) -> dict[str, Any]:
-        """Every setting by its name, as chosen or by default."""
-        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
-
-    @classmethod  # noqa: B027 - most settings go together
-    def check_settings(cls) -> None:
-        """Raise MglibError for settings that are allowed each, but not together."""
 
     @abstractmethod
     def draw(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mglib.registry import Setting, Value
+from mglib.registry import Configured
 from mglib.trials.algorithm import Phase, cross_entropies
 from mglib.trials.networks import Streams
 
@@ -64,7 +64,7 @@ class MissingBatch:
         return (values * weight).sum(-1) / weight.sum(-1).clamp(min=1)
 
 
-class MissingMethod(nn.Module, ABC):
+class MissingMethod(nn.Module, Configured, ABC):
     """A way to train and use a fusion model; subclasses carry `@missing_methods.register`.
 
     A subclass gives `loss` [T] and `answer` [T, N, C] under any seen subset. All that it learns is
@@ -76,8 +76,6 @@ class MissingMethod(nn.Module, ABC):
     title: ClassVar[str]
     version: ClassVar[int] = 1
     learns: ClassVar[bool] = True
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    chosen: ClassVar[Mapping[str, Value]] = {}
 
     def __init__(self, task: MissingTask, hparams: Mapping[str, Tensor], streams: Streams):
         super().__init__()
@@ -86,23 +84,14 @@ class MissingMethod(nn.Module, ABC):
         self.own = self.options()
 
     @classmethod
-    def set(cls) -> dict[str, Any]:
-        """Every setting by its name, as chosen or by default."""
-        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
-
-    @classmethod
     def numbers(cls) -> dict[str, float]:
         """The settings that may differ within a stack."""
-        return {k: float(v) for k, v in cls.set().items() if cls.settings[k].kind is float}
+        return {k: float(v) for k, v in cls.values().items() if cls.settings[k].kind is float}
 
     @classmethod
     def options(cls) -> dict[str, Any]:
         """The settings that decide shapes and ways: words and whole numbers."""
-        return {k: v for k, v in cls.set().items() if cls.settings[k].kind is not float}
-
-    @classmethod  # noqa: B027 - most settings go together
-    def check_settings(cls) -> None:
-        """Raise MglibError for settings that are allowed each, but not together."""
+        return {k: v for k, v in cls.values().items() if cls.settings[k].kind is not float}
 
     @classmethod  # noqa: B027 - most methods suit every task
     def check_task(cls, modalities: int, classes: int) -> None:

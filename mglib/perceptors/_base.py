@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
-from mglib.registry import Setting, Value
+from mglib.registry import Configured
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Input = tuple[str, str]  # perceptor, modality
 
 
-class Perceptor(ABC):
+class Perceptor(Configured, ABC):
     """One way to see a modality; equal spaces are bound (weak), different ones are not (strong).
 
     `kinds` are those it takes, `unit_norm` says whether its rows have norm 1, `fitted` whether it
@@ -38,17 +38,6 @@ class Perceptor(ABC):
     fitted: ClassVar[bool] = False
     CARRIERS: ClassVar[tuple[Carrier, ...]] = ()
     steps: ClassVar[dict[str, int]] = {}
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    chosen: ClassVar[Mapping[str, Value]] = {}
-
-    @classmethod
-    def values(cls) -> dict[str, Any]:
-        """Every setting by its name, as chosen or by default."""
-        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
-
-    @classmethod  # noqa: B027 - most settings go together
-    def check_settings(cls) -> None:
-        """Raise MglibError for settings that are allowed each, but not together."""
 
     def parameters(self) -> dict[str, Any]:
         """What else decides the features, for cards and keys: values that JSON gives back alike."""

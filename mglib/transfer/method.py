@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mglib.errors import MglibError
-from mglib.registry import Setting, Value
+from mglib.registry import Configured
 from mglib.transfer.body import Body
 from mglib.transfer.model import TransferModel
 from mglib.transfer.target import Target
@@ -52,7 +52,7 @@ class Stage:
     source: bool = False
 
 
-class Method(ABC):
+class Method(Configured, ABC):
     """A way to fine-tune a body on a target; subclasses carry `@transfers.register`.
 
     `copied` is whether the target embedder starts from the source embedder's weights, `pretrained`
@@ -64,17 +64,6 @@ class Method(ABC):
     version: ClassVar[int] = 1
     copied: ClassVar[bool] = True
     pretrained: ClassVar[bool] = True
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    chosen: ClassVar[Mapping[str, Value]] = {}
-
-    @classmethod
-    def values(cls) -> dict[str, Any]:
-        """Every setting by its name, as chosen or by default."""
-        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
-
-    @classmethod  # noqa: B027 - most settings go together
-    def check_settings(cls) -> None:
-        """Raise MglibError for settings that are allowed each, but not together."""
 
     @classmethod  # noqa: B027 - most methods suit every body
     def check_body(cls, body: type[Body]) -> None:

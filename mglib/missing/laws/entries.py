@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mglib.missing.draws import places, uniforms
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import subsets
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, subsets
 from mglib.registry import laws
 
 

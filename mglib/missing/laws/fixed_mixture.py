@@ -6,8 +6,8 @@ import numpy as np
 
 from mglib.errors import MglibError
 from mglib.missing.draws import order, ranks
-from mglib.missing.law import SLACK, Law, Shares
-from mglib.missing.subsets import subsets
+from mglib.missing.law import SLACK, Law
+from mglib.missing.subsets import Shares, subsets
 from mglib.registry import Setting, laws
 
 TWO = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)  # share of batches that lose two, at rates .1 to .7

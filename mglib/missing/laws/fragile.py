@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mglib.missing.draws import restored, uniforms
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import independent_shares, restored_shares
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, independent_shares, restored_shares
 from mglib.registry import Setting, laws
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from mglib.errors import MglibError
 from mglib.missing.draws import order
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import alone, full, without
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, alone, full, without
 from mglib.registry import Setting, laws
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import full
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, full
 from mglib.registry import laws
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mglib.missing.draws import places, uniforms
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import full, without
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, full, without
 from mglib.registry import laws
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mglib.missing.law import Subset
 from mglib.missing.laws.uniform_patterns import UniformPatterns
-from mglib.missing.subsets import full
+from mglib.missing.subsets import Subset, full
 from mglib.registry import laws
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from mglib.missing.draws import places, ranks
-from mglib.missing.law import Law, Shares
-from mglib.missing.subsets import subsets
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, subsets
 from mglib.registry import Setting, laws
 
 BATCH = 64  # ours: ShaSpec's released commands have batches of one row

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mglib.missing.draws import places
-from mglib.missing.law import Law, Shares, Subset
-from mglib.missing.subsets import subsets
+from mglib.missing.law import Law
+from mglib.missing.subsets import Shares, Subset, subsets
 from mglib.registry import laws
 
 

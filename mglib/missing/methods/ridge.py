@@ -44,7 +44,7 @@ class Ridge(Imputation):
     def check_task(cls, modalities: int, classes: int) -> None:
         """There are too many sets of many modalities."""
         super().check_task(modalities, classes)
-        if cls.set()["maps"] == "joint" and modalities > MOST:
+        if cls.values()["maps"] == "joint" and modalities > MOST:
             raise MglibError(
                 f"joint maps are for at most {MOST} modalities, not {modalities}: use "
                 f"'{cls.name}@maps=pairwise'"

@@ -65,7 +65,7 @@ class TRML(MissingMethod):
     @classmethod
     def check_settings(cls) -> None:
         """What would have no effect is refused."""
-        own = cls.set()
+        own = cls.values()
         if own["stop"] == "no" and own["encoder"] == "none":
             raise MglibError("frozen features take no gradient: stop 'no' needs encoder 'linear'")
         if own["soft"] == "yes" and own["matching"] not in matching.CONTRASTING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from mglib.errors import MglibError
 from mglib.missing.ceilings.known_laws import DIGITS
-from mglib.registry import Setting, Value
+from mglib.registry import Configured
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Paired:
     classes: int
 
 
-class Pairing(ABC):
+class Pairing(Configured, ABC):
     """A way to join items; subclasses carry `@pairings.register`.
 
     It joins `least` to `most` modalities of items that are digits, unless `digits_only` is False.
@@ -40,17 +40,6 @@ class Pairing(ABC):
     least: ClassVar[int] = 1
     most: ClassVar[float] = float("inf")
     digits_only: ClassVar[bool] = True
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    chosen: ClassVar[Mapping[str, Value]] = {}
-
-    @classmethod
-    def values(cls) -> dict[str, Any]:
-        """Every setting by its name, as chosen or by default."""
-        return {name: cls.chosen.get(name, own.default) for name, own in cls.settings.items()}
-
-    @classmethod  # noqa: B027 - most settings go together
-    def check_settings(cls) -> None:
-        """Raise MglibError for settings that are allowed each, but not together."""
 
     @classmethod
     def check_modalities(cls, modalities: int) -> None:

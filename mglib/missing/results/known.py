@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mglib.analysis.held_out import percent
+from mglib.analysis.statistics import interval_of
 from mglib.missing.ceilings.joint import bayes_errors
 from mglib.missing.ceilings.shapley import shapley
-from mglib.missing.results.values import interval_of, under_law
+from mglib.missing.results.values import under_law
 from mglib.missing.subsets import subset_label, subsets
 from mglib.registry import laws, pairings
 
@@ -92,8 +93,8 @@ def share_table(
     for method, title in methods.items():
         own = values[values["method"] == method]
         found = []
-        for _, run in own.groupby(["split_seed", "seed"], sort=False):
-            seen = run.set_index("subset")["accuracy"]
+        for _, runs in own.groupby("split_seed", sort=False):
+            seen = runs.groupby("subset")["accuracy"].mean()  # over seeds
             worth = {pattern: float(seen[name]) for pattern, name in patterns.items()}
             found.append(shapley({(False,) * len(modalities): chance, **worth}))
         row = {"Method": title}

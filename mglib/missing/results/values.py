@@ -9,7 +9,7 @@ import numpy as np
 
 from mglib.analysis.held_out import percent
 from mglib.analysis.pairs import corrected_t_test, holm, p_value
-from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.analysis.statistics import Interval, interval_of
 from mglib.missing.subsets import subset_label, subsets
 from mglib.registry import missing_methods
 
@@ -85,13 +85,6 @@ def under_law(
     total = weighted.groupby([values["method"], values["split_seed"], values["seed"]]).sum()
     total = total + none * nothing if none else total
     return total.groupby(level=["method", "split_seed"], sort=False).mean()
-
-
-def interval_of(values: Sequence[float], share: float) -> Interval:
-    """The mean of one value per split with its interval; of a single one without (NaN)."""
-    if len(values) == 1:
-        return Interval(values[0], float("nan"), float("nan"), 1)
-    return resampled_interval(values, share)
 
 
 def intervals(

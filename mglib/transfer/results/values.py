@@ -9,7 +9,7 @@ import numpy as np
 
 from mglib.analysis.held_out import percent
 from mglib.analysis.pairs import corrected_t_test, holm, p_value
-from mglib.analysis.statistics import Interval, resampled_interval
+from mglib.analysis.statistics import Interval, interval_of
 from mglib.registry import transfers
 from mglib.transfer.targets import target_named
 
@@ -98,13 +98,6 @@ def by_split(values: pd.DataFrame, column: str) -> pd.Series:
     """One value per target, method and split: the mean over seeds."""
     keys = ["target", "method", "split_seed"]
     return values.groupby(keys, observed=True)[column].mean()
-
-
-def interval_of(values: Sequence[float], share: float) -> Interval:
-    """The mean of one value per split with its interval; of a single one without (NaN)."""
-    if len(values) == 1:
-        return Interval(values[0], float("nan"), float("nan"), 1)
-    return resampled_interval(values, share)
 
 
 def compare_to(
