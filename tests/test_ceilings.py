@@ -7,7 +7,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
+from scipy.optimize import brentq, linprog
 from scipy.stats import entropy as scipy_entropy
 
 from mglib.errors import MglibError
@@ -277,6 +277,27 @@ def test_an_exclusive_or_is_synergy_alone(modalities, classes):
     gamma = joint.additional_information(law, (False,) * modalities, whole)
     assert gamma == pytest.approx(math.log(classes))
     assert joint.complementarity(law) == pytest.approx(modalities)
+
+
+def sums_of_logits(labels):
+    """Whether some sum of one logit vector for each digit says labels [10, 10], by a margin."""
+    rows = []
+    for first, second in np.ndindex(labels.shape):
+        for other in range(10):
+            if other != (true := labels[first, second]):
+                row = np.zeros((2, 10, 10))  # of either digit, a logit for each label
+                row[0, first, [other, true]] = row[1, second, [other, true]] = [1, -1]
+                rows.append(row.ravel())
+    found = linprog(
+        np.zeros(200), A_ub=np.array(rows), b_ub=-np.ones(len(rows)), bounds=(None, None)
+    )
+    return found.status == 0
+
+
+def test_a_sum_of_logits_says_rounded_means_but_no_sum_modulo_ten():
+    first, second = np.indices((10, 10))
+    assert sums_of_logits(known_laws.half_sum(first, second))
+    assert not sums_of_logits((first + second) % 10)
 
 
 def test_three_digits_go_from_redundancy_to_synergy():

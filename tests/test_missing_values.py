@@ -219,6 +219,9 @@ def test_what_each_modality_contributes():
     assert (
         share_table(given_up, {"zero_fill": "zeros"}, MODALITIES, 0.1, 0.2).iloc[0]["art"] == "0.0"
     )
+    seeds = pd.concat([values, given_up.assign(seed=1)])  # seeds are no further splits
+    both = share_table(seeds, {"zero_fill": "zeros"}, MODALITIES, 0.1, 0.2).iloc[0]
+    assert (both["art"], both["text"]) == ("10.0", "55.0")
     with pytest.raises(MglibError, match="all subsets"):
         shapley({(True, False): 1.0, (False, True): 0.0})
 
