@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _missing import WIDTHS, cost, made_batch, made_model, made_trial, trained
 from scipy.linalg import orthogonal_procrustes, subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
-from test_missing_baselines import cost, made_batch, made_model
-from test_missing_contract import WIDTHS, made_trial, trained
 
 from mglib.errors import MglibError
 from mglib.missing.branches import uniform_subsets

@@ -5,80 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _missing import HPARAMS, WIDTHS, made_bank, made_trial, trained
 
 from mglib.errors import MglibError
-from mglib.missing.bank import MissingBank, Paired
 from mglib.missing.method import hide
 from mglib.missing.subsets import subsets
 from mglib.missing.training import MissingTraining
-from mglib.missing.trial import MissingTrial
 from mglib.registry import missing_methods
-
-WIDTHS = (6, 4, 5)
-ROWS = {"train": 210, "validation": 24, "test": 32}
-HPARAMS = '{"batch_size": 8, "hidden": 8, "lr": 0.01, "weight_decay": 0.0001}'
-
-
-def made_bank(trials, classes=3, seed=0):
-    """Instances whose modalities each know a part of the answer."""
-    random = np.random.RandomState(seed)
-    size = sum(ROWS.values())
-    edges = np.cumsum([0, *ROWS.values()])
-    parts = {
-        name: np.arange(start, stop)
-        for name, start, stop in zip(ROWS, edges[:-1], edges[1:], strict=True)
-    }
-    answers = np.arange(size) % max(2, classes)
-    values, zeros = [], []
-    for width in WIDTHS:
-        centres = random.randn(max(2, classes), width)
-        own = centres[answers] + 0.8 * random.randn(size, width)
-        values.append(torch.tensor(own, dtype=torch.float32)[None])
-        zeros.append(torch.full((1, width), -0.5))
-    truth = answers if classes else (answers - 0.5).astype(np.float32)
-    paired = Paired(np.tile(np.arange(size), (len(WIDTHS), 1)), truth, parts, classes)
-    seen = np.ones((len(trials), size, len(WIDTHS)), bool)
-    learning = np.concatenate([parts["train"], parts["validation"]])
-    for place, trial in enumerate(trials):
-        drawn = np.random.RandomState(trial.seed).rand(len(learning), len(WIDTHS)) >= trial.rate
-        drawn[np.arange(len(learning)), np.arange(len(learning)) % len(WIDTHS)] = True
-        seen[place, learning] = drawn
-    return MissingBank(
-        tuple(values),
-        tuple(zeros),
-        {0: 0},
-        tuple(paired for _ in trials),
-        torch.from_numpy(np.stack([paired.items] * len(trials))),
-        torch.from_numpy(np.stack([paired.answers] * len(trials))),
-        torch.from_numpy(seen),
-        classes,
-    )
-
-
-def made_trial(method, seed=0, rate=0.3, steps=24, hparams=HPARAMS, **more):
-    return MissingTrial(
-        "numerals",
-        "frozen",
-        ("handwriting_occluded", "speech", "words"),
-        "class",
-        "instance",
-        method,
-        "independent",
-        rate,
-        seed,
-        0,
-        steps,
-        12,
-        hparams,
-        **more,
-    )
-
-
-def trained(trials, classes=3):
-    bank = made_bank(trials, classes)
-    training = MissingTraining(trials, bank)
-    training.run()
-    return training
 
 
 def takes(method, classes=3):

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from _missing import WIDTHS, cost, linear, made_batch, made_model, made_trial, relu
 from sklearn.cluster import KMeans
 from test_imputation import BOTH, part
-from test_missing_baselines import cost, linear, made_batch, made_model, relu
-from test_missing_contract import WIDTHS, made_trial
 
 from mglib.missing.branches import uniform_subsets
 from mglib.missing.centres import centres

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import _missing
 import numpy as np
 import pytest
-import test_missing_contract
 import torch
-from test_missing_baselines import cost, linear, made_batch, made_model
-from test_missing_contract import ROWS, WIDTHS, made_bank, made_trial, trained
+from _missing import (
+    PARTS,
+    WIDTHS,
+    cost,
+    linear,
+    made_bank,
+    made_batch,
+    made_model,
+    made_trial,
+    trained,
+)
 
 from mglib.errors import MglibError
 from mglib.missing import generators, matching
@@ -136,7 +145,7 @@ def bent_bank(trials):
 @pytest.mark.parametrize("generator", generators.WORDS)
 @pytest.mark.parametrize("word", ["mse", "both"])
 def test_generators_find_a_linear_law(generator, word, monkeypatch):
-    monkeypatch.setattr(test_missing_contract, "ROWS", {**ROWS, "train": 400})
+    monkeypatch.setattr(_missing, "PARTS", {**PARTS, "train": 400})
     name = "trml@weight=10" + f",generator={generator}" * (generator != "pairwise")
     name += f",matching={word}" * (word != "both")
     hparams = '{"batch_size": 32, "hidden": 32, "lr": 0.01, "weight_decay": 0.0}'
