@@ -158,6 +158,25 @@ def test_the_outer_loss_of_mona_moves_the_embedder():
     assert "embedder.weight" in differ(weights(one), weights(other))
 
 
+def test_a_smaller_surrogate_set_is_part_of_a_larger_and_nothing_else_is_learned_from():
+    small, larger, all_of_it = (
+        TransferTraining(make_transfer(name))
+        for name in ("mona@surrogate=0.1", "mona@surrogate=0.5", "mona")
+    )
+    learned = set(all_of_it.source.parts["surrogate"].tolist())
+    for run, share in ((small, 0.1), (larger, 0.5)):
+        own = run._surrogate(share)
+        assert len(own) == max(2, round(share * len(learned))) and set(own) < learned
+        drawn: set[int] = set()
+        rows = run.source.rows
+        object.__setattr__(run.source, "rows", lambda i, d=drawn, r=rows: (d.update(i), r(i))[1])
+        run.run()
+        assert drawn and drawn <= set(own)
+    assert set(small._surrogate(0.1)) < set(larger._surrogate(0.5))
+    pool = all_of_it.source.parts["surrogate"]
+    np.testing.assert_array_equal(all_of_it._surrogate(1.0), pool)
+
+
 def test_methods_begin_alike_and_scratch_does_not():
     starts = {name: weights(TransferTraining(make_transfer(name))) for name in METHODS}
     for name, start in starts.items():

@@ -40,8 +40,8 @@ class Stage:
     """A part of training: its name, its share of all steps, what it changes and how.
 
     `names` are those of the parameters changed; `gradients` gives one for each, of the model, the
-    target, the batch and these parameters. `rate` multiplies the learning rate. `source` is whether
-    it needs a source batch.
+    target, the batch and these parameters. `rate` multiplies the learning rate. `source` is the
+    share of the surrogate set that its source batches are drawn from; 0: it needs none.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Stage:
     names: Sequence[str]
     gradients: Gradients
     rate: float = 1.0
-    source: bool = False
+    source: float = 0.0
 
 
 class Method(Configured, ABC):
@@ -99,5 +99,5 @@ def all_names(model: TransferModel, *parts: str) -> list[str]:
 def source_of(batch: TransferBatch) -> tuple[Any, Tensor]:
     """The source batch and its labels; MglibError if the stage did not ask for one."""
     if batch.source is None or batch.labels is None:
-        raise MglibError("a stage that uses the source set must say `source=True`")
+        raise MglibError("a stage that uses the source set must say `source=1.0`")
     return batch.source, batch.labels

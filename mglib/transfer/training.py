@@ -146,11 +146,19 @@ class TransferTraining:
         source: Any = None
         labels: Tensor | None = None
         if stage.source:
-            source, labels = self.source.rows(drawn("source", self.source.parts["surrogate"]))
+            source, labels = self.source.rows(drawn("source", self._surrogate(stage.source)))
             source, labels = on(source, self.device), labels.to(self.device)
         return TransferBatch(
             inputs.to(self.device), answers.to(self.device), source, labels, progress
         )
+
+    def _surrogate(self, share: float) -> np.ndarray:
+        """A share of the surrogate set, at least two of it; a smaller one is part of a larger."""
+        pool = self.source.parts["surrogate"]
+        if share == 1:
+            return pool
+        random = np.random.Generator(np.random.PCG64(seed_of(self.trial, "surrogate")))
+        return random.permutation(pool)[: max(2, round(share * len(pool)))]
 
     def _live(self, live: bool) -> None:
         """Normalise by the batch's own statistics, or by those that were learned."""

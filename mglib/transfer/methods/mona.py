@@ -53,6 +53,7 @@ class MoNA(Method):
         "virtual": Setting(str, "all", words=VIRTUAL),
         "align": Setting(float, 1.0, 0.0, 100.0),
         "uniform": Setting(float, 1.0, 0.0, 100.0),
+        "surrogate": Setting(float, 1.0, 0.001, 1.0),  # share of the source set it learns from
     }
 
     @classmethod
@@ -77,7 +78,7 @@ class MoNA(Method):
         own = self.values()
         around = all_names(model, "embedder", "predictor")
         return [
-            Stage("embedder", own["share"], around, self.stage_one, own["rate"], source=True),
+            Stage("embedder", own["share"], around, self.stage_one, own["rate"], own["surrogate"]),
             Stage("fine-tuning", 1 - own["share"], all_names(model), task_gradients),
         ]
 

@@ -92,7 +92,7 @@ class ORCA(Method):
         own = self.values()
         embedder = all_names(model, "embedder")
         return [
-            Stage("alignment", own["share"], embedder, self.align, own["rate"], source=True),
+            Stage("alignment", own["share"], embedder, self.align, own["rate"], source=1.0),
             Stage("fine-tuning", 1 - own["share"], all_names(model), task_gradients),
         ]
 

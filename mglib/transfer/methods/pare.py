@@ -113,7 +113,7 @@ class PaRe(Method):
         """
         if not hasattr(model.predictor, ADDED):
             model.predictor.add_module(ADDED, self.added(model))
-        return [Stage("replacement", 1.0, all_names(model), self.gradients, source=True)]
+        return [Stage("replacement", 1.0, all_names(model), self.gradients, source=1.0)]
 
     def added(self, model: TransferModel) -> nn.ModuleDict:
         """A gate of tokens and a linear head of the source's classes, with new weights.
