@@ -56,6 +56,9 @@ def test_the_run_ends_before_its_overrun_is_told(notebook, monkeypatch, capsys):
     assert ran == [NAME, NAME] and error.count("\n") == 2
     assert error.startswith(f"mglib: {NAME} took 0 s at profile laptop, more than its 0 s")
     assert main(["run", NAME]) == 0
+    monkeypatch.setenv("MGLIB_BUDGET", "told")
+    assert main(["run", NAME, "--profile", "laptop"]) == 0
+    assert "more than its 0 s" in capsys.readouterr().err
 
 
 def test_a_broken_file_is_one_line(monkeypatch, tmp_path):

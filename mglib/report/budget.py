@@ -32,7 +32,7 @@ def overrun(notebook: Path, given: Mapping[str, Any], seconds: float) -> str:
     """One line if a run took longer than its budget, else nothing.
 
     Only whole runs of a profile have one: no shards, no other parameters. `MGLIB_BUDGET=off` ends
-    the matter.
+    the matter; `told` leaves the line, and `mglib run` does not fail for it.
     """
     if os.environ.get("MGLIB_BUDGET") == "off" or given.get("shard"):
         return ""
