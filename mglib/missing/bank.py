@@ -19,6 +19,7 @@ from mglib.registry import laws, pairings, perceptors
 from mglib.trials.hyperparameters import seed_hash
 
 PARTS = ("train", "validation", "test")
+MEASURED = PARTS[1:]
 NEAR_UNIT = 1e-3  # norms this near to 1 are meant to be 1
 
 

@@ -28,6 +28,7 @@ def missing_trials(
     law: str = "none",
     rates: Sequence[float] = (0.0,),
     hparams: Mapping[str, float] = HPARAMS,
+    share: float = 1.0,
     also: str = "",
 ) -> list[MissingTrial]:
     """Every combination of methods, rates of a law, seeds and splits, as trials.
@@ -49,6 +50,8 @@ def missing_trials(
     for what, number in (("steps", steps), ("every", every)):
         if number < 1:
             raise MglibError(f"{what} must be at least 1, not {number}")
+    if not 0 < share <= 1:
+        raise MglibError(f"share of the training part must be above 0 to 1, not {share}")
     data = datasets.get(dataset)
     perceptors.get(perceptor)
     for modality in names:
@@ -75,6 +78,7 @@ def missing_trials(
             steps,
             every,
             told,
+            share=share,
             also=also,
         )
         for method in chosen

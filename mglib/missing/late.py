@@ -14,6 +14,7 @@ from mglib.errors import MglibError
 from mglib.missing import fusion, substitutes
 from mglib.missing.branches import Branches, drop, tempered
 from mglib.missing.method import Features, MissingBatch, MissingMethod, MissingTask, hide, losses
+from mglib.missing.pretraining import pretext_loss
 from mglib.registry import Value
 from mglib.trials.algorithm import Phase
 from mglib.trials.networks import Streams
@@ -25,6 +26,7 @@ PLAIN: Mapping[str, Value] = {
     "fusion": "sum",
     "substitute": "mean",
     "pretraining": 0.0,
+    "pretext": "labels",
     "probability": 0.0,
     "schedule": "constant",
     "law": "one",
@@ -138,8 +140,8 @@ class LateFusion(Filled):
         return self.branches.encode(x)
 
     def alone(self, batch: MissingBatch) -> Tensor:
-        """Mean over modalities of the losses of each alone, [T]."""
-        return losses_alone(self.branches, batch, self.task.classes)
+        """What the encoders learn alone, before fusion, [T]."""
+        return pretext_loss(self.branches, batch, self.own["pretext"], self.task.classes)
 
     def fused(self, x: Features, seen: Tensor, seeds: Tensor) -> Tensor:
         """The fused answer [T, B, C], what is not seen stood in for or left out."""
@@ -149,6 +151,22 @@ class LateFusion(Filled):
         counts = seen if leaving or self.own["fusion"] == "product" else torch.ones_like(seen)
         answer: Tensor = self.fusion(z, self.branches.read(z), counts, self.prior)
         return answer
+
+    def fill(self, x: Features, seen: Tensor) -> list[Tensor] | None:
+        """Features with what stands in for what is not seen; None if it is left out."""
+        if self.own["substitute"] == "drop":
+            return None
+        return self.substitute(x, seen, torch.full((len(seen),), READING, device=seen.device))
+
+    def bias(self, x: Features, seen: Tensor) -> Tensor | None:
+        """What each branch says of what stands in for it, see MissingMethod."""
+        filled = self.fill(x, seen)
+        if filled is None or not self.task.classes or self.own["fusion"] == "mid":
+            return None
+        said = self.branches.read(self.branches.encode(filled)).log_softmax(-1)
+        said = said - self.prior.clamp(min=1e-12).log()[:, None, None]
+        centred = said - said.mean(-1, keepdim=True)
+        return centred.square().mean(-1).sqrt() * ~seen
 
     def calibrate(self, x: Features, seen: Tensor, y: Tensor) -> None:
         """Temperatures of the posteriors, for their product."""
@@ -173,9 +191,11 @@ class LateFusion(Filled):
         """Each modality alone for its share of the steps, then all together."""
         edge = torch.round(self.hparams["pretraining"] * self.task.steps)
         (plain,) = super().phases()
+        # Without labels heads learn nothing before fusion.
+        learning = self.branches if self.own["pretext"] == "labels" else self.branches.encoders
         alone = replace(
             plain,
-            parameters=list(self.branches.parameters()),
+            parameters=list(learning.parameters()),
             loss=self.alone,
             active=lambda step: edge >= step,
         )
@@ -186,13 +206,3 @@ class LateFusion(Filled):
         if "pretraining" in self.settings:
             return both
         return {0.0: both[1:], 1.0: both[:1]}[self.ways()["pretraining"]]
-
-
-def losses_alone(branches: Branches, batch: MissingBatch, classes: int) -> Tensor:
-    """Mean over modalities of the losses of each branch alone, on the rows that have it, [T]."""
-    said = branches.read(branches.encode(batch.x))
-    own = [
-        batch.mean(losses(said[:, :, m], batch.y, classes), batch.seen[..., m])
-        for m in range(said.shape[2])
-    ]
-    return torch.stack(own).mean(0)

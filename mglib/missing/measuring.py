@@ -10,23 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mglib.errors import MglibError
-from mglib.missing.bank import MissingBank, Paired, learned
-from mglib.missing.fresh_heads import fresh_heads
+from mglib.missing.bank import MEASURED, MissingBank, Paired
+from mglib.missing.further import OF_ALSO, measure_further
 from mglib.missing.method import MissingMethod, hide
 from mglib.missing.metrics import probability_scores, sentiment_scores
 from mglib.missing.subsets import subset_label, subsets
 from mglib.missing.trial import MissingTrial
 
-MEASURED = ("validation", "test")
 OF_CLASSES = ("accuracy", "cross_entropy", "brier", "calibration_error")
 OF_REAL = ("mae", "correlation", "acc7", "acc2_has0", "f1_has0", "acc2_non0", "f1_non0")
-OF_ALSO = {
-    "": (),
-    "heads": ("head_accuracy", "head_cross_entropy"),
-    "virtual": ("virtual_cosine", "virtual_recall"),
-}
-RECALLED = 10
 SCALE = 3.0  # brings answers in [-1, 1] to the range of MMSA's scores
 # Rows of one evaluation pass; fixed, so that no answer hangs on what is beside it.
 EVALUATION_ROWS = 256
@@ -144,87 +136,8 @@ def measure(
         if better[-1]:
             shown.chosen, shown.score, shown.answers = number, score, np.stack(kept[trial])
     if trials[0].also and any(better):
-        further = measure_heads if trials[0].also == "heads" else measure_virtual
-        further(model, bank, trials, found, number, better)
+        measure_further(model, bank, trials, [shown.values[number] for shown in found], better)
     return better
-
-
-def measure_heads(
-    model: MissingMethod,
-    bank: MissingBank,
-    trials: Sequence[MissingTrial],
-    found: Sequence[Shown],
-    number: int,
-    better: Sequence[bool],
-) -> None:
-    """Measure fresh heads on the encoders of the trials that got `better`, under every subset.
-
-    Raises MglibError for a method that does not encode each modality by itself, and real answers.
-    """
-    everything = bank.items.shape[2]
-    index = torch.arange(everything, device=bank.device).expand(len(trials), -1)
-    z = model.encode(bank.rows(bank.blocks(trials), index)) if bank.classes else None
-    if z is None:
-        raise MglibError(
-            f"fresh heads need classes and encoders of their own, which '{trials[0].method}' of "
-            f"{trials[0].target} has not"
-        )
-    for place, pattern in enumerate(subsets(len(bank.values))):
-        for trial, own in enumerate(bank.paired):
-            parts = {**own.parts, "train": learned(trials[trial], own)}
-            size = own.items.shape[1]
-            values = [one[trial, :size].cpu() for one in z]
-            if better[trial] and all(bool(torch.isfinite(one).all()) for one in values):
-                labels = torch.from_numpy(own.answers)
-                found[trial].values[number, place, :, -2:] = fresh_heads(
-                    values, labels, parts, pattern
-                )
-
-
-def measure_virtual(
-    model: MissingMethod,
-    bank: MissingBank,
-    trials: Sequence[MissingTrial],
-    found: Sequence[Shown],
-    number: int,
-    better: Sequence[bool],
-) -> None:
-    """Measure how near virtual features are to the real ones, of the trials that got `better`.
-
-    On the test part, under every subset that lacks a modality: the mean cosine, and how often the
-    real one is among the RECALLED nearest real ones; means over what is missing. Raises MglibError
-    for a method that makes no virtual features.
-    """
-    rows = [own.parts["test"] for own in bank.paired]
-    index = torch.from_numpy(np.stack([np.resize(own, max(map(len, rows))) for own in rows]))
-    x = bank.rows(bank.blocks(trials), index.to(bank.device))
-    for place, pattern in enumerate(subsets(len(bank.values))):
-        seen = torch.tensor(pattern, device=bank.device).expand(*index.shape, -1)
-        made = model.fill(hide(x, seen), seen)
-        if made is None:
-            raise MglibError(f"'{trials[0].method}' makes no virtual features to measure")
-        if any(own.shape != real.shape for own, real in zip(made, x, strict=True)):
-            raise MglibError(
-                f"virtual features of '{trials[0].method}' lie behind an encoder: there are no "
-                "real ones beside which to measure them"
-            )
-        for trial, own in enumerate(rows):
-            told = [
-                nearness(made[m][trial, : len(own)].cpu(), x[m][trial, : len(own)].cpu())
-                for m, there in enumerate(pattern)
-                if not there
-            ]
-            if told and better[trial]:
-                found[trial].values[number, place, MEASURED.index("test"), -2:] = np.mean(told, 0)
-
-
-def nearness(made: Tensor, real: Tensor) -> tuple[float, float]:
-    """Mean cosine of rows [N, D] with their own, and the share that finds it among RECALLED."""
-    one, other = (torch.nn.functional.normalize(own, dim=-1) for own in (made, real))
-    cosines = one @ other.T
-    own = cosines.diagonal()
-    better = (cosines > own[:, None]).sum(1)
-    return float(own.mean()), float((better < RECALLED).double().mean())
 
 
 def validation_score(values: np.ndarray, counts: np.ndarray, classes: int) -> float:

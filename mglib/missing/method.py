@@ -127,6 +127,15 @@ class MissingMethod(nn.Module, Configured, ABC):
         """Features by modality [T, N, D], virtual where not seen, if the method makes such."""
         return None
 
+    def bias(self, x: Features, seen: Tensor) -> Tensor | None:
+        """How far what stands in for each modality turns the answer: [T, N, M] in nats, or None.
+
+        The standard deviation over classes of ln p(y | what stands in) - ln p(y), as the branch of
+        a modality that is not seen says it; 0 where it is seen. Source: ours; a constant that
+        stands in is harmless for late fusion if and only if this is 0.
+        """
+        return None
+
     def fits_at(self) -> Sequence[int]:
         """The steps before which `fit` is shown the whole training part; 0: before all."""
         return ()

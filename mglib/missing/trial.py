@@ -17,7 +17,7 @@ from mglib.trials.networks import rung
 from mglib.trials.trial import ENGINE_VERSION
 
 MISSING_VERSION = 2
-ALSO = ("", "heads", "virtual")
+ALSO = ("", "heads", "virtual", "substitutes")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class MissingTrial:
     `pairing` joins items of the modalities into instances, `target` names the answer. Of the
     training and validation instances `law` hides modalities at `rate`, by tables drawn once; of
     the former only a `share` is there at all. The test part is whole, and is measured under every
-    observed subset; `also` measures fresh "heads" on the encoders, or what is "virtual" beside the
-    real. `hparams` is the JSON of learning rate, weight decay, batch size and hidden width. The
-    trial is measured each `every` steps and after the last.
+    observed subset; `also` measures fresh "heads" on the encoders, what is "virtual" beside the
+    real, or of "substitutes" that and the bias of their branches. `hparams` is the JSON of learning
+    rate, weight decay, batch size and hidden width. The trial is measured each `every` steps and
+    after the last.
     """
 
     dataset: str

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from mglib.missing.branches import Branches
-from mglib.missing.late import LateFusion, losses_alone
+from mglib.missing.late import LateFusion
 from mglib.missing.method import MissingBatch, MissingTask
+from mglib.missing.pretraining import losses_alone
 from mglib.registry import Setting, missing_methods
 from mglib.trials.algorithm import Phase
 from mglib.trials.networks import Streams
