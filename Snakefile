@@ -16,7 +16,8 @@ ROAD = config.get("road", "built-in")
 RENDER = config.get("render") == "yes"  # from what is committed: no data prepared, no rows computed
 # What laptops recompute needs two datasets and a half; the reference all, and more modalities.
 FULL = PROFILE == "reference"
-DATASETS = ["emoji_concepts", "emoji_sentiment", "numerals", *(["smartwatch"] if FULL else [])]
+DATASETS = ["emoji_concepts", "emoji_sentiment", "numerals"]
+DATASETS += ["smartwatch", "multiple_features"] if FULL else []
 NUMERALS = ["handwriting_occluded", "speech", "words", "handwriting_clean", "speech_clean"]
 MODALITIES = {
     "emoji_concepts": "art glyph speech text text_de text_ja".split() if FULL else [],

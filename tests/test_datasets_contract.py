@@ -28,7 +28,7 @@ def dataset(request):
 def test_card_is_complete(name):
     dataset = datasets.get(name)()
     assert dataset.version and dataset.title and dataset.sources and dataset.targets
-    assert set(dataset.kinds.values()) <= {"image", "audio", "text", "series", "field"}
+    assert set(dataset.kinds.values()) <= {"image", "audio", "text", "series", "field", "vector"}
     assert set(dataset.core) <= set(dataset.kinds) == set(dataset.licences)
     assert dataset.anchor in dataset.core and all(dataset.licences.values())
     assert ("audio" in dataset.kinds.values()) == (dataset.sample_rate is not None)

@@ -12,7 +12,8 @@ import pytest
 
 from mglib.data import _spoken
 from mglib.data._base import unpack_strings
-from mglib.data._handwriting import FEATURES, MEMBER, pictures
+from mglib.data._handwriting import pictures
+from mglib.data._multiple_features import FEATURES, FOLDER
 from mglib.data._number_words import WORDS
 from mglib.data._printed import FONTS, SCRIPTS, printed
 from mglib.data.carriers import opened, read_member
@@ -76,7 +77,7 @@ def test_handwriting_is_that_of_its_source_in_disjoint_blocks(raw):
     from sklearn.datasets import load_digits
 
     with opened(FEATURES) as archive:
-        lines = io.BytesIO(read_member(archive, MEMBER))
+        lines = io.BytesIO(read_member(archive, f"{FOLDER}/mfeat-pix.csv"))
     table = np.genfromtxt(lines, delimiter=",", skip_header=1)
     digits = load_digits()
     shown = shaped(raw["handwriting_clean"])[..., 2::4, 2::4]

@@ -54,8 +54,8 @@ class Dataset(ABC):
 
     A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
-    [N, L], zero-padded), "series" (float32 [N, steps, channels], all of one length) or "field"
-    (float32 [N, height, width, channels], values on a grid).
+    [N, L], zero-padded), "series" (float32 [N, steps, channels], all of one length), "field"
+    (float32 [N, height, width, channels], values on a grid) or "vector" (float32 [N, D]).
     """
 
     name: ClassVar[str]

