@@ -69,6 +69,6 @@ def test_the_reference_itself_is_computed_anew(planned):
         runs(name, "reference", "MGLIB_RESULTS=TMP/report/none ") for name in notebooks()
     ]
     prepared = [line for line in found if line.startswith("mglib prepare ")]
-    asked = {"emoji_concepts", "emoji_sentiment", "numerals", "smartwatch"}
+    asked = {"emoji_concepts", "emoji_sentiment", "numerals", "smartwatch", "multiple_features"}
     assert {line.split()[2] for line in prepared} == asked
     assert all("--splits 10" in line for line in prepared)
