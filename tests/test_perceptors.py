@@ -54,6 +54,7 @@ SHARED = {
     "bound": "bound",
     "contrastive": "contrastive",
     "anchored": "bound",
+    "swapped": "swapped",
     "relative": "relative",
 }
 
