@@ -54,7 +54,7 @@ STANDS_ON = {
     "body": ("engine", "transfer"),
     **dict.fromkeys(("missing_method", "law", "pairing"), ("engine", "missing")),
 }
-MEASURING = ("analysis", "transfer/results")
+MEASURING = ("analysis", "transfer/results", "missing/results")
 MEASURE_VERSION = "VERSION"  # a module of these folders with this constant is a measure
 
 
