@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mglib.errors import MglibError
-from mglib.missing.ceilings import estimates, joint, known_laws
+from mglib.missing.ceilings import joint, known_laws
 from mglib.missing.ceilings.estimates import (
     WORDS,
     _mine_loss,
@@ -63,13 +63,12 @@ def test_the_loss_has_the_gradient_of_the_bound_with_the_moving_average_below():
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_estimates_are_near_the_exact_value_with_many_samples(word, monkeypatch):
-    monkeypatch.setattr(estimates, "STEPS", 450)
+def test_estimates_are_near_the_exact_value_with_many_samples(word):
     x, y = drawn(LAW, 6000)
     exact = joint.information(known_laws.two_digits(1.0), (True, False))
-    assert information(x, y, 10, word, 0) == pytest.approx(exact, abs=0.12)
+    assert information(x, y, 10, word, 0, 450) == pytest.approx(exact, abs=0.12)
     shuffled = np.random.RandomState(1).permutation(y)
-    assert abs(information(x, shuffled, 10, word, 0)) < 0.08
+    assert abs(information(x, shuffled, 10, word, 0, 450)) < 0.08
 
 
 def test_complementarity_by_hand():
@@ -82,10 +81,9 @@ def test_complementarity_by_hand():
 
 def test_rows_hold_each_estimate_and_the_metric_is_read_from_them(monkeypatch, tmp_path):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
-    monkeypatch.setattr(estimates, "STEPS", 150)
-    rows = estimate_rows("made_up", [0.0], [0], 400, profile="quick")
+    rows = estimate_rows("made_up", [0.0], [0], 400, 150, profile="quick")
     shutil.rmtree(tmp_path / "made_up")
-    again = estimate_rows("made_up", [0.0], [0], 400, profile="quick")
+    again = estimate_rows("made_up", [0.0], [0], 400, 150, profile="quick")
     assert rows["value"].equals(again["value"])
     assert len(rows) == len(WORDS) * len(PARTS) and set(rows["n"].to_pylist()) == {400}
     found = estimated_metric(rows)

@@ -49,7 +49,9 @@ def _mine_loss(scores: Tensor, y: Tensor, average: Tensor) -> Tensor:
     return -(joint - means / average)
 
 
-def information(x: np.ndarray, y: np.ndarray, classes: int, word: str, seed: int) -> float:
+def information(
+    x: np.ndarray, y: np.ndarray, classes: int, word: str, seed: int, steps: int = STEPS
+) -> float:
     """An estimate of I(X; Y) [nats] from features [N, D] and labels [N], by one of WORDS.
 
     "mine" trains a critic of X and Y with MINE's gradient (moving average) and reads the bound of
@@ -76,7 +78,7 @@ def information(x: np.ndarray, y: np.ndarray, classes: int, word: str, seed: int
         optimiser = torch.optim.Adam(net.parameters(), lr=RATE)
         average = torch.ones(())
         best, found = -math.inf, 0.0
-        for step in range(1, STEPS + 1):
+        for step in range(1, steps + 1):
             rows = learn[torch.randint(len(learn), (min(BATCH, len(learn)),))]
             own, truth = features[rows], labels[rows]
             if word == "mine":
@@ -86,7 +88,7 @@ def information(x: np.ndarray, y: np.ndarray, classes: int, word: str, seed: int
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            if step % (STEPS // CHECKS) == 0:
+            if step % max(1, steps // CHECKS) == 0:
                 with torch.no_grad():
                     told = _told(net, features[choose], labels[choose], classes, word)
                     if told > best:

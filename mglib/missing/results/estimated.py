@@ -24,6 +24,7 @@ def estimate_rows(
     sigmas: Iterable[float],
     seeds: Iterable[int],
     samples: int,
+    steps: int,
     *,
     profile: str,
 ) -> pa.Table:
@@ -49,6 +50,7 @@ def estimate_rows(
                     known_laws.DIGITS,
                     question["algorithm"],
                     seed,
+                    steps,
                 ),
                 "n": samples,
             }
@@ -63,7 +65,7 @@ def estimate_rows(
             "algorithm": word,
             "train_rate": float(sigma),
             "seed": int(seed),
-            "hparams": {"samples": samples},
+            "hparams": {"samples": samples, "steps": steps},
         }
         for sigma in sigmas
         for word in WORDS
