@@ -115,7 +115,7 @@ class LateFusion(Filled):
         self.fusion = fusion.Fusion(streams, task.modalities, hidden, task.outputs, word)
         self.substitute = self.standing_in(streams)
         self.prior: Tensor
-        self.register_buffer("prior", task.prior)
+        self.register_buffer("prior", task.prior.clone())
 
     @classmethod
     def check_settings(cls) -> None:
