@@ -145,6 +145,8 @@ def test_fields_are_learned_and_judged_in_their_own_units(monkeypatch):
         ("mona@share=0", "fine_tuning"),
         ("mona@weight=0", "warm_up"),
         ("mona@inner_rate=0", "warm_up"),
+        ("mona@form=second_order", "mona"),
+        ("mona@form=second_order,inner_steps=3", "mona@inner_steps=3"),
     ],
 )
 def test_in_a_limit_a_method_is_a_simpler_one(method, simpler):

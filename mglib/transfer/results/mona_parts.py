@@ -110,11 +110,15 @@ def gap_text(own: pd.Series) -> str:
 
 
 def _table(
-    lines: Mapping[str, tuple[str, str]],
+    names: tuple[str, ...],
+    lines: Mapping[str, tuple[str, ...]],
     values: pd.DataFrame,
     cell: Callable[[str, str, str], str],
 ) -> pd.DataFrame:
-    """A line for each method, a column for each quantity of each target with runs."""
+    """A line for each method, a column for each quantity of each target with runs.
+
+    What `lines` say of a method stands first, under `names`.
+    """
     import pandas as pd
 
     targets = values["target"].cat.remove_unused_categories().cat.categories
@@ -123,21 +127,22 @@ def _table(
         for column, word in QUANTITIES.items()
         for target in targets
     }
-    rows = [
-        (part, words, *(cell(method, *at) for at in heads))
-        for method, (part, words) in lines.items()
-    ]
-    return pd.DataFrame(rows, columns=["Part", "Variant", *heads.values()])
+    rows = [(*words, *(cell(method, *at) for at in heads)) for method, words in lines.items()]
+    return pd.DataFrame(rows, columns=[*names, *heads.values()])
 
 
 def level_table(
     values: pd.DataFrame, shares: Mapping[str, float], methods: Sequence[str]
 ) -> pd.DataFrame:
     """MoNA and every variant: error and what is kept of the source on every target, in per cent."""
-    lines = {MONA: ("MoNA", "")} if MONA in methods else {}
+    own = {part.title: part.own for part in PARTS}
+    lines = {MONA: ("MoNA", "", "")} if MONA in methods else {}
+    for method, (part, words) in places(methods).items():
+        lines[method] = (part, own.get(part, "–"), words)
     means = {column: by_split(values, column) for column in QUANTITIES}
     return _table(
-        {**lines, **places(methods)},
+        ("Part", "MoNA's", "Variant's"),
+        lines,
         values,
         lambda method, target, column: value_cell(means[column], target, method, shares),
     )
@@ -154,7 +159,7 @@ def gap_table(values: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
         return gap_text(own) + BEYOND * (own["verdict"] in ("lower", "higher"))
 
     lines = {own.method: (own.part, own.words) for own in gaps.itertuples(index=False)}
-    return _table(lines, values, cell)
+    return _table(("Part", "Variant's"), lines, values, cell)
 
 
 def kept_with_error(values: pd.DataFrame) -> pd.DataFrame:
@@ -195,6 +200,12 @@ def gap_texts(gaps: pd.DataFrame, method: str) -> str:
     """One variant's differences from MoNA on every target, of `part_gaps` of one quantity."""
     own = gaps[gaps["method"] == method]
     return _by_target({str(gap["target"]): gap_text(gap) for _, gap in own.iterrows()})
+
+
+def half_text(gaps: pd.DataFrame) -> str:
+    """Half the interval of a difference, in points: the median, if any has one."""
+    halves = ((gaps["high"] - gaps["low"]) / 2).dropna()
+    return percent(float(halves.median()) if len(halves) else None)
 
 
 def extreme_texts(gaps: pd.DataFrame, which: str) -> str:
