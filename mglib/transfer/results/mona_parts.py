@@ -42,7 +42,7 @@ PARTS = (
     Part("stage 1", "there is one", {"fine_tuning": "none"}),
     Part(
         "outer loss",
-        "alignment and uniformity",
+        "both terms",
         {
             "warm_up": "none",
             "mona@uniform=0": "alignment alone",
@@ -56,7 +56,7 @@ PARTS = (
     Part("inner steps", "1", {"mona@inner_steps=3": "3"}),
     Part(
         "virtual step of",
-        "encoder and predictor",
+        "all",
         {"mona@virtual=encoder": "the encoder", "mona@virtual=norms": "its norms"},
     ),
     Part("source set, share", "1", {"mona@surrogate=0.1": "0.1"}),
@@ -181,8 +181,8 @@ def kept_with_error(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_target(texts: Mapping[str, str]) -> str:
-    """What is said of each target, in one line."""
-    return "; ".join(f"{target_named(name).title} {text}" for name, text in texts.items()) or "none"
+    """What is said of each target, in one line, the target behind it."""
+    return "; ".join(f"{own} ({target_named(name).title})" for name, own in texts.items()) or "none"
 
 
 def told(gaps: pd.DataFrame, verdict: str) -> str:
