@@ -20,11 +20,11 @@ from mglib.transfer.results.mona_parts import (
     extreme_texts,
     gap_table,
     gap_texts,
-    half_text,
     kept_with_error,
     level_table,
     part_gaps,
     places,
+    reach,
     told,
 )
 from mglib.transfer.results.values import compare_to, differences
@@ -150,10 +150,12 @@ def test_a_single_split_has_differences_without_intervals(values):
     gaps = part_gaps(one, SHARES, METHODS)
     assert set(gaps["verdict"]) == {"untested"} and gaps["low"].isna().all()
     assert gap_table(one, gaps)["line glyphs: error"].tolist() == ["−2.0", "+20.1"]
-    assert half_text(gaps) == "undefined" and told(gaps, "higher") == "none"
+    assert reach(gaps) == "Of a single split nothing can be tested"
+    assert told(gaps, "higher") == told(gaps, "a tie") == "none"
     draw_mona_parts(gaps, TITLES, {"own": "Error"})
     alone = part_gaps(one[one["method"] == MONA], SHARES, [MONA])
-    assert alone.empty and gap_table(one, alone).empty
+    assert alone.empty and reach(alone) == reach(gaps)
+    assert gap_table(one, alone).empty
     draw_mona_parts(alone, TITLES, {"own": "Error"})
 
 
@@ -169,8 +171,13 @@ def test_sentences_name_part_words_and_target(values):
     lowest = extreme_texts(error, "lowest").split("; ")
     assert lowest[0].startswith("outer loss: none, −2.0")
     assert extreme_texts(error, "highest").startswith("virtual step of: its norms, +20.1")
-    halves = sorted((error["high"] - error["low"]) / 2)
-    assert half_text(error) == f"{50 * (halves[1] + halves[2]):.1f}"
+    halves = [
+        sorted((own["high"] - own["low"]) / 2)[1:3]
+        for own in (error, gaps[gaps["quantity"] == "probe_accuracy"])
+    ]
+    own, probe = (f"{100 * sum(middle) / 2:.1f}" for middle in halves)
+    assert reach(gaps).startswith(f"Half an interval is {own} points of error in the median and ")
+    assert f" and {probe} of the probe" in reach(gaps) and own != probe
 
 
 def test_the_correlation_is_within_target_and_split():

@@ -202,10 +202,16 @@ def gap_texts(gaps: pd.DataFrame, method: str) -> str:
     return _by_target({str(gap["target"]): gap_text(gap) for _, gap in own.iterrows()})
 
 
-def half_text(gaps: pd.DataFrame) -> str:
-    """Half the interval of a difference, in points: the median, if any has one."""
-    halves = ((gaps["high"] - gaps["low"]) / 2).dropna()
-    return percent(float(halves.median()) if len(halves) else None)
+def reach(gaps: pd.DataFrame) -> str:
+    """How small an effect `part_gaps` can tell: half the median interval of each quantity."""
+    halves = (gaps["high"] - gaps["low"]).div(2).groupby(gaps["quantity"]).median().dropna()
+    if halves.empty:
+        return "Of a single split nothing can be tested"
+    own, probe = (percent(float(halves[name])) for name in QUANTITIES)
+    return (
+        f"Half an interval is {own} points of error in the median and {probe} of the probe, "
+        "so that smaller effects are out of reach"
+    )
 
 
 def extreme_texts(gaps: pd.DataFrame, which: str) -> str:
