@@ -110,3 +110,29 @@ def test_fewer_bytes_show_the_same(held_out):
     assert leaner(lean) == lean
     used = {name for name in re.findall(rb'xlink:href="#(\w[^"]*)"', lean)}
     assert used <= {name for name in re.findall(rb' id="([^"]*)"', lean)}
+
+
+def test_marks_of_one_style_say_it_once_and_letters_stand_where_they_did():
+    """One letter is a blank, which is not drawn; the marks of one line are alike."""
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, axes = plt.subplots()
+        axes.plot(range(9), range(9), "o")
+        axes.set_xlabel("a b")
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    whole, lean = stream.getvalue().decode(), as_svg(figure).decode()
+
+    def letters(svg, place):
+        """How far along each letter of the label is drawn; the first is at its start."""
+        label = re.search(r"<!-- a b -->(.*?)</g>", svg, re.DOTALL)[1]
+        found = [re.search(place, use) for use in re.findall("<use [^>]*>", label)]
+        return [float(at[1]) if at else 0.0 for at in found]
+
+    first, blank, last = letters(whole, r"translate\((\S+) 0\)")
+    assert letters(lean, r'x="(\S+)"') == pytest.approx([first, last], abs=0.01) and blank > 0
+    marks = re.findall(r'<use xlink:href="#m[^>]*>', lean)
+    assert sum("style" not in mark for mark in marks) >= 9
+    assert difference(whole, lean) == ""

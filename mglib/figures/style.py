@@ -26,6 +26,9 @@ PALETTE = {
 # As matplotlib puts a picture into an SVG.
 PICTURE = rb"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)\""
 DECIMALS = re.compile(rb"-?\d+\.\d{3,}")
+BLANK = re.compile(rb'<path id="(D[\w-]+)" transform="[^"]*"/>')  # a letter without outline
+ALONG = re.compile(rb'(<use xlink:href="#D[^"]*") transform="translate\((-?[\d.]+) 0\)"/>')
+ALIKE = re.compile(rb'(<use [^>]*?)( style="[^"]*")/>((?:\s*<use [^>]*?\2/>)+)')
 WIDTH = 6.5  # inches: the paper's text width
 
 
@@ -70,14 +73,29 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def leaner(svg: bytes) -> bytes:
-    """The same SVG in fewer bytes: a hundredth of a point, short names of letters, no indents."""
+    """The same SVG in fewer bytes: a hundredth of a point, short names of letters, no indents.
+
+    Blanks between words are not drawn, and marks of one style say it once.
+    """
+    for name in BLANK.findall(svg):
+        svg = re.sub(rb'\s*<use xlink:href="#' + name + rb'"[^>]*/>', b"", svg)
     for start in (rb' d="', rb' x="', rb' y="', rb"translate\("):
         within = re.compile(rb"(" + start + rb')([^")]*)')
         svg = within.sub(lambda found: found[1] + DECIMALS.sub(_rounded, found[2]), svg)
     svg = re.sub(rb'(#|id=")DejaVuSans-', rb"\1D", svg)
     svg = re.sub(rb' style="([^"]*)"', lambda found: re.sub(rb"([:;]) ", rb"\1", found[0]), svg)
-    svg = re.sub(rb' d="([^"]*)"', lambda found: re.sub(rb"\s*\n\s*", b" ", found[0]), svg)
+    svg = re.sub(rb' d="([^"]*)"', _tight, svg)
+    svg = ALIKE.sub(_together, ALONG.sub(rb'\1 x="\2"/>', svg))
     return re.sub(rb"\n +<", b"\n<", svg)
+
+
+def _tight(found: re.Match[bytes]) -> bytes:
+    return b' d="' + re.sub(rb"\s*([A-Za-z])\s*", rb"\1", found[1]) + b'"'
+
+
+def _together(found: re.Match[bytes]) -> bytes:
+    rest = found[3].replace(found[2], b"")
+    return b"<g" + found[2] + b">\n" + found[1] + b"/>" + rest + b"\n</g>"
 
 
 def _rounded(found: re.Match[bytes]) -> bytes:

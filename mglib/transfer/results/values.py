@@ -100,6 +100,24 @@ def by_split(values: pd.DataFrame, column: str) -> pd.Series:
     return values.groupby(keys, observed=True)[column].mean()
 
 
+def differences(
+    values: pd.DataFrame, column: str = "own", reference: str = REFERENCE_METHOD
+) -> pd.DataFrame:
+    """Every other method minus `reference` in every split of every target that both have.
+
+    Columns target, method, split_seed and value; methods in the order of their names.
+    """
+    import pandas as pd
+
+    columns = ["target", "method", "split_seed", "value"]
+    wide = by_split(values, column).unstack("method")
+    if reference not in wide:
+        return pd.DataFrame(columns=columns)
+    gaps = wide.drop(columns=reference).sub(wide[reference], axis=0)
+    found = gaps.melt(ignore_index=False).dropna().reset_index()
+    return found.sort_values(columns[:3], kind="stable", ignore_index=True)[columns]
+
+
 def compare_to(
     values: pd.DataFrame,
     shares: Mapping[str, float],
@@ -114,19 +132,14 @@ def compare_to(
     """
     import pandas as pd
 
-    means = by_split(values, column)
     rows = []
-    for target in values["target"].cat.categories if len(values) else ():
-        for method in sorted(set(values["method"]) - {reference}):
-            try:
-                pair = pd.concat([means[target, method], means[target, reference]], axis=1).dropna()
-            except KeyError:
-                continue
-            if len(pair) < 2:
-                continue
-            test = corrected_t_test((pair.iloc[:, 0] - pair.iloc[:, 1]).tolist(), shares[target])
-            own = test.interval
-            rows.append((target, method, own.mean, own.low, own.high, own.n, test.p))
+    gaps = differences(values, column, reference)
+    for (target, method), own in gaps.groupby(["target", "method"], observed=True)["value"]:
+        if len(own) < 2:
+            continue
+        test = corrected_t_test(own.tolist(), shares[target])
+        at = test.interval
+        rows.append((target, method, at.mean, at.low, at.high, at.n, test.p))
     columns = ["target", "method", "mean", "low", "high", "n", "p"]
     compared = pd.DataFrame(rows, columns=columns)
     compared["p"] = holm(compared["p"].tolist())
@@ -142,13 +155,23 @@ def method_title(name: str) -> str:
     return f"{title} ({settings})" if settings else title
 
 
+def value_cell(means: pd.Series, target: str, method: str, shares: Mapping[str, float]) -> str:
+    """Mean ± half the interval over splits in per cent; a dash without a run, no half of one split.
+
+    `means` as from `by_split`.
+    """
+    try:
+        own = means[target, method].tolist()
+    except KeyError:
+        return "–"
+    interval = interval_of(own, shares[target])
+    return percent(interval if interval.n > 1 else interval.mean)
+
+
 def value_table(
     values: pd.DataFrame, shares: Mapping[str, float], methods: Sequence[str], column: str = "own"
 ) -> pd.DataFrame:
-    """Methods as rows, targets as columns: mean ± half the interval over splits, in per cent.
-
-    A dash where a method has no run of a target.
-    """
+    """Methods as rows, targets as columns: cells as of `value_cell`."""
     import pandas as pd
 
     means = by_split(values, column)
@@ -157,14 +180,7 @@ def value_table(
     for method in methods:
         row = {"Method": method_title(method)}
         for target in targets:
-            try:
-                own = means[target, method].tolist()
-            except KeyError:
-                own = []
-            title = target_named(target).title
-            interval = interval_of(own, shares[target]) if own else None
-            shown = interval if interval and interval.n > 1 else interval and interval.mean
-            row[title] = "–" if shown is None else percent(shown)
+            row[target_named(target).title] = value_cell(means, target, method, shares)
         rows.append(row)
     return pd.DataFrame(rows)
 
