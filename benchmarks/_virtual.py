@@ -1,6 +1,7 @@
 """What the virtual modalities are timed on: untrained networks, utterances, streams of frames.
 
-How long a network takes does not hang on what it has learned.
+How long a network takes does not hang on what it has learned. All times are CPU seconds of one
+thread, which do not count waiting for other programs.
 """
 
 from __future__ import annotations
@@ -117,20 +118,20 @@ def building(generator: str, sizes: Sizes) -> Callable[[], Tensor]:
 def _seconds(once: Callable[[], object], calls: int) -> list[float]:
     found = []
     for _ in range(calls):
-        start = time.perf_counter()
+        start = time.process_time()
         once()
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
     return found
 
 
 def latency(once: Callable[[], object], calls: int) -> Callable[[], float]:
-    """Measures the median microseconds of a call."""
+    """Measures the median CPU microseconds of a call."""
     _seconds(once, 3)
     return lambda: 1e6 * statistics.median(_seconds(once, calls))
 
 
 def throughput(answer: Answer, features: Tensor, calls: int) -> Callable[[], float]:
-    """Measures utterances per second of whole batches, by the median call."""
+    """Measures utterances per CPU second of whole batches, by the median call."""
     _seconds(lambda: answer(features), 3)
     return lambda: len(features) / statistics.median(_seconds(lambda: answer(features), calls))
 

@@ -1,8 +1,8 @@
 """What a virtual modality costs at use, and what early, mid and late fusion cost in training.
 
-One thread. Of three modalities one is seen; TRML generates the others and answers, against the same
-fusion network with zeros in their place, or one that has the seen modality only. Nothing is
-trained: it takes as long.
+One thread, CPU seconds. Of three modalities one is seen; TRML generates the others and answers,
+against the same fusion network with zeros in their place, or one that has the seen modality only.
+Nothing is trained: it takes as long.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mglib.trials.sampling import BLOCK
 
 QUICK = Sizes(widths=(24, 16, 16), calls=3, rows=8)
 FPS, MOST_STREAMS = 25, 2**15
-REPEATS = 5
+REPEATS = 3
 ZEROS, ALONE = "zeros in its place", "the seen modality alone"
 
 
@@ -50,8 +50,8 @@ def at_use(sizes: Sizes, repeats: int) -> list[Entry]:
             return _virtual.streams_together(answer, sizes.widths[0], FPS, most)
 
         for name, unit, measure, others in (
-            ("latency", "microseconds per utterance", latency, {ZEROS: zeros, ALONE: single}),
-            (f"batch of {sizes.rows}", "utterances/s", throughput, {ZEROS: zeros}),
+            ("latency", "CPU microseconds per utterance", latency, {ZEROS: zeros, ALONE: single}),
+            (f"batch of {sizes.rows}", "utterances per CPU second", throughput, {ZEROS: zeros}),
             ("frame by frame", f"streams of {FPS} fps", alone, {ZEROS: zeros}),
             ("frames together", f"streams of {FPS} fps", together, {ZEROS: zeros}),
         ):
@@ -90,7 +90,7 @@ def with_encoders(sizes: Sizes, repeats: int) -> list[Entry]:
         entries.append(
             compare(
                 f"{name} and pairwise, latency",
-                "microseconds per utterance",
+                "CPU microseconds per utterance",
                 ZEROS,
                 _virtual.latency(ours, calls),
                 _virtual.latency(zeros, calls),
