@@ -104,9 +104,9 @@ def write_model(root: Path, kind: str, name: str = "", seed: int = 7, **settings
     logging.set_verbosity_error()
     torch.manual_seed(seed)
     folder = root / (name or kind)
-    model = transformers.AutoModel.from_config(
-        transformers.AutoConfig.for_model(kind, **CONFIGS[kind])
-    ).eval()
+    family = {"clip": "CLIP", "xclip": "XCLIP", "clap": "Clap"}[kind]
+    config = getattr(transformers, f"{family}Config")(**CONFIGS[kind])
+    model = getattr(transformers, f"{family}Model")(config).eval()
     with torch.no_grad():  # norms and biases are no identities, as after training
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) / 5)

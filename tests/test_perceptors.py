@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import _foundations
 import numpy as np
 import pytest
 
@@ -55,6 +56,7 @@ SHARED = {
     "contrastive": "contrastive",
     "anchored": "bound",
     "relative": "relative",
+    **{kind: kind for kind in _foundations.CONFIGS},
 }
 
 
@@ -64,7 +66,10 @@ def names(emoji_concepts) -> list[str]:
 
 
 @pytest.mark.parametrize("name", perceptors.names())
-def test_contract(name, emoji_concepts):
+def test_contract(name, emoji_concepts, tmp_path, monkeypatch):
+    if name in _foundations.CONFIGS:
+        monkeypatch.setenv("MGLIB_MODELS", str(tmp_path))
+        _foundations.write_model(tmp_path, name)
     sense = perceptors.get(name)()
     assert sense.version and sense.kinds
     assert json.loads(json.dumps(sense.parameters())) == sense.parameters()

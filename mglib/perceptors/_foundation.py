@@ -60,9 +60,9 @@ class Foundation(Perceptor):
         if not (root / model).is_dir():
             there = [path.name for path in root.glob("*") if path.is_dir()]
             raise MglibError(
-                f"{unknown(f'model for {self.who}', model, there)} in {root}: put a folder of a "
-                f"{self.family} model there (config.json, safetensors, tokenizer.json), or a link "
-                "to one, or set MGLIB_MODELS"
+                f"{unknown('foundation model', model, there)} in {root}, as {self.who} asks for: "
+                f"put a folder of {self.family} there (config.json, safetensors, tokenizer.json), "
+                "or a link to one, or set MGLIB_MODELS"
             )
         folder = (root / model).resolve()
         found = _folders.read_json(folder, "config.json").get("model_type")
