@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,6 +143,16 @@ def picture_encoder() -> Callable[[], Tensor]:
     trunk = efficientnet_lite.trunk()
     picture = np.random.RandomState(0).randint(0, 256, (1, 72, 72, 3)).astype(np.uint8)
     return lambda: trunk.features(trunk.read(picture))
+
+
+def clip_encoder() -> Callable[[], Tensor]:
+    """Encodes one picture of 224 pixels by CLIP ViT-B/32 with random weights: features [1, 512]."""
+    import transformers
+
+    network: Any = transformers.CLIPVisionModelWithProjection
+    model = network(transformers.CLIPVisionConfig()).eval()
+    picture = torch.randn(1, 3, 224, 224)
+    return lambda: model(picture).image_embeds
 
 
 def text_encoder() -> Callable[[], Tensor]:

@@ -81,6 +81,7 @@ def with_encoders(sizes: Sizes, repeats: int) -> list[Entry]:
     entries = []
     for name, encode, widths in (
         ("EfficientNet-Lite0", _virtual.picture_encoder(), (1280, 512)),
+        ("CLIP ViT-B/32", _virtual.clip_encoder(), (512, 512)),
         ("sentence encoder", _virtual.text_encoder(), (512, 1280)),
     ):
         model = _virtual.model_of("pairwise", widths)
@@ -97,7 +98,7 @@ def with_encoders(sizes: Sizes, repeats: int) -> list[Entry]:
                 repeats,
             )
         )
-        if name.startswith("Efficient"):
+        if name != "sentence encoder":
             entries.append(
                 compare(
                     f"{name} and pairwise, frame by frame",

@@ -24,11 +24,12 @@ from _foundations import (
 )
 from torch.nn.functional import normalize
 
+from mglib import paths
 from mglib.data._base import pack_strings
 from mglib.errors import MglibError
-from mglib.features import data_identity, load_features, recipe, state
-from mglib.perceptors import _folders
-from mglib.perceptors._foundation import Raw
+from mglib.features import FeatureSet, data_identity, load_features, recipe, state
+from mglib.perceptors import _folders, _foundation
+from mglib.perceptors._foundation import RawBatch
 from mglib.perceptors._pictures import Pictures
 from mglib.perceptors.clap import middle, resampled
 from mglib.perceptors.prepare import prepare
@@ -202,7 +203,7 @@ def test_nothing_of_a_sound_is_drawn(models, monkeypatch):
     sense = perceptors.get("clap")()
     long = np.ones((1, 1, 40000), np.int16)
     heard = sense.other("audio", sense.network())
-    assert torch.isfinite(heard(Raw(long, None, 8000))).all()
+    assert torch.isfinite(heard(RawBatch(long, None, 8000))).all()
 
 
 def test_a_model_of_fused_crops_sees_four_of_the_same(models, monkeypatch):
@@ -219,7 +220,7 @@ def test_a_model_of_fused_crops_sees_four_of_the_same(models, monkeypatch):
     assert mel.shape[1] == 4 and torch.equal(mel[:, 0], mel[:, 3])
     model = theirs(folder, "Clap")
     heard = perceptors.get("clap@model=fused")().other("audio", model)
-    found = heard(Raw(sounds[:1, :1], lengths[:1, :1], 8000))
+    found = heard(RawBatch(sounds[:1, :1], lengths[:1, :1], 8000))
     shorter = torch.zeros(1, 1, dtype=torch.bool)
     torch.testing.assert_close(found, model.get_audio_features(mel.float(), shorter).pooler_output)
 
@@ -301,6 +302,16 @@ def broken(models, kind, name, change):
     change(settings)
     (folder / name).write_text(json.dumps(settings))
     return f"{kind}@model=broken"
+
+
+def test_features_do_not_hang_on_the_number_of_cores(models, monkeypatch):
+    monkeypatch.setattr(_foundation, "BATCH", 2)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(paths, "cores", lambda cores=cores: cores)
+        sense, inputs = perceptors.get("clip")(), FeatureSet(*raw("film"), {}, [], np.empty(0), {})
+        found.append(sense.perceive(Scenes(), "film", [inputs], None, lambda share: None)[0])
+    assert np.array_equal(*found) and torch.get_num_threads() == 1
 
 
 def test_pickles_and_misfits_are_refused(models):
@@ -387,25 +398,25 @@ def test_wrong_arrays_are_refused(models):
     sense = perceptors.get("clip")()
     model = sense.network()
     with pytest.raises(MglibError, match="frames are uint8"):
-        sense.other("frames", model)(Raw(np.zeros((2, 3), np.uint8), None, None))
+        sense.other("frames", model)(RawBatch(np.zeros((2, 3), np.uint8), None, None))
     with pytest.raises(MglibError, match=r"lengths of frames are \[N\] from 1 to 2"):
         films = np.zeros((1, 2, 8, 8), np.uint8)
-        sense.other("frames", model)(Raw(films, np.array([0]), None))
+        sense.other("frames", model)(RawBatch(films, np.array([0]), None))
     with pytest.raises(MglibError, match="text is UTF-8 bytes"):
-        sense.texts(model)(Raw(np.zeros((2, 3), np.float32), None, None))
+        sense.texts(model)(RawBatch(np.zeros((2, 3), np.float32), None, None))
     ear = perceptors.get("clap")()
     heard = ear.other("audio", ear.network())
     with pytest.raises(MglibError, match=r"audio is int16 \[N, takes, samples\]"):
-        heard(Raw(np.zeros((2, 3), np.int16), None, 8000))
+        heard(RawBatch(np.zeros((2, 3), np.int16), None, 8000))
     with pytest.raises(MglibError, match="needs the sample rate"):
-        heard(Raw(np.zeros((1, 1, 3), np.int16), None, None))
+        heard(RawBatch(np.zeros((1, 1, 3), np.int16), None, None))
 
 
 def test_long_texts_are_cut_and_unknown_words_are_read(models):
     sense = perceptors.get("clip")()
     model = sense.network()
     packed, _ = pack_strings(["dog " * 40, "dog " * 6, "zebra"])
-    found = sense.texts(model)(Raw(packed, None, None))
+    found = sense.texts(model)(RawBatch(packed, None, None))
     torch.testing.assert_close(found[0], found[1])
     assert torch.isfinite(found).all()
 

@@ -94,9 +94,11 @@ def test_streams_by_the_time_of_a_frame(monkeypatch):
     assert _virtual.streams_alone(once, 5, 25)() == pytest.approx(1 / (25 * 0.003))
 
 
-def test_encoders_give_what_the_perceptors_store():
+@torch.no_grad()
+def test_encoders_give_features_of_their_widths():
     picture, text = _virtual.picture_encoder()(), _virtual.text_encoder()()
     assert picture.shape == (1, 1280) and text.shape == (1, 512)
+    assert _virtual.clip_encoder()().shape == (1, 512)
     assert picture.std() > 0 and text.norm().item() == pytest.approx(1, abs=1e-5)
 
 

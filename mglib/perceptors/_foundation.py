@@ -26,7 +26,7 @@ INPUTS = ("preprocessor_config.json", "processor_config.json")  # the latter hol
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawBatch:
     """Some rows of a raw modality: values [N, ...], lengths, and the rate of its sound in Hz."""
 
     values: np.ndarray
@@ -104,13 +104,13 @@ class Foundation(Perceptor):
         _folders.check_fit(folder, {key for key in wrong if not key.endswith(_folders.COUNTED)})
         return model.requires_grad_(False)
 
-    def texts(self, model: Any) -> Callable[[Raw], Tensor]:
+    def texts(self, model: Any) -> Callable[[RawBatch], Tensor]:
         """UTF-8 bytes uint8 [N, L] -> features [N, D]; texts are cut where the model ends."""
         folder, config = self.folder(), model.config.text_config
         tokenizer = _folders.tokenizer(self.who, folder)
         _folders.cut_at(tokenizer, self.places(config))
 
-        def features(raw: Raw) -> Tensor:
+        def features(raw: RawBatch) -> Tensor:
             if raw.values.dtype != np.uint8 or raw.values.ndim != 2:
                 raise MglibError(
                     f"text is UTF-8 bytes uint8 [N, L], not {raw.values.dtype} {raw.values.shape}"
@@ -142,7 +142,7 @@ class Foundation(Perceptor):
             )
 
     @abstractmethod
-    def other(self, kind: str, model: Any) -> Callable[[Raw], Tensor]:
+    def other(self, kind: str, model: Any) -> Callable[[RawBatch], Tensor]:
         """What gives features [N, D], of any norm, of a kind that is not text."""
 
     def perceive(
@@ -162,6 +162,6 @@ class Foundation(Perceptor):
             from torch.nn.functional import normalize
 
             own = None if lengths is None else lengths[rows]
-            return normalize(features(Raw(values[rows], own, dataset.sample_rate)), dim=-1)
+            return normalize(features(RawBatch(values[rows], own, dataset.sample_rate)), dim=-1)
 
         return in_batches(unit, len(values), BATCH, advance), None

@@ -11,7 +11,7 @@ import numpy as np
 
 from mglib.errors import MglibError
 from mglib.perceptors import _folders
-from mglib.perceptors._foundation import Foundation, Raw
+from mglib.perceptors._foundation import Foundation, RawBatch
 from mglib.registry import Setting, perceptors
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CLAP(Foundation):
     def check_tokens(self, folder: Path, config: Any, ids: Tensor, real: Tensor) -> None:
         """Nothing: a text is read at its first token."""
 
-    def other(self, kind: str, model: Any) -> Callable[[Raw], Tensor]:
+    def other(self, kind: str, model: Any) -> Callable[[RawBatch], Tensor]:
         """int16 [N, takes, samples] at a rate that is told -> features [N, D]."""
         import torch
 
@@ -68,7 +68,7 @@ class CLAP(Foundation):
             )["input_features"]
             return found[0].float()
 
-        def features(raw: Raw) -> Tensor:
+        def features(raw: RawBatch) -> Tensor:
             sound, lengths = raw.values, raw.lengths
             if sound.dtype != np.int16 or sound.ndim != 3 or 0 in sound.shape[1:]:
                 raise MglibError(

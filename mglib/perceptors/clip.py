@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mglib.errors import MglibError
-from mglib.perceptors._foundation import Foundation, Raw
+from mglib.perceptors._foundation import Foundation, RawBatch
 from mglib.perceptors._pictures import Pictures
 from mglib.registry import Setting, perceptors
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def frame_counts(raw: Raw) -> np.ndarray:
+def frame_counts(raw: RawBatch) -> np.ndarray:
     """How many frames [N] each of uint8 [N, frames, height, width(, 3)] has.
 
     Raises MglibError for another array, and for one without a frame.
@@ -45,7 +45,7 @@ class CLIP(Foundation):
     steps = {"image": 20, "frames": 100, "text": 10}
     family, model_type, part = "CLIP", "clip", "image_processor"
 
-    def other(self, kind: str, model: Any) -> Callable[[Raw], Tensor]:
+    def other(self, kind: str, model: Any) -> Callable[[RawBatch], Tensor]:
         """uint8 [N(, frames), height, width(, 3)] -> features [N, D]."""
         from torch.nn.functional import normalize
 
@@ -56,7 +56,7 @@ class CLIP(Foundation):
             found: Tensor = model.get_image_features(pictures.read(values)).pooler_output
             return found
 
-        def moving(raw: Raw) -> Tensor:
+        def moving(raw: RawBatch) -> Tensor:
             import torch
 
             counts = frame_counts(raw)

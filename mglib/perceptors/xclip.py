@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mglib.perceptors._foundation import Foundation, Raw
+from mglib.perceptors._foundation import Foundation, RawBatch
 from mglib.perceptors._pictures import Pictures
 from mglib.perceptors.clip import frame_counts
 from mglib.registry import Setting, perceptors
@@ -35,12 +35,12 @@ class XCLIP(Foundation):
     steps = {"image": 100, "frames": 100, "text": 10}
     family, model_type, part = "XCLIP", "xclip", "image_processor"
 
-    def other(self, kind: str, model: Any) -> Callable[[Raw], Tensor]:
+    def other(self, kind: str, model: Any) -> Callable[[RawBatch], Tensor]:
         """uint8 [N(, frames), height, width(, 3)] -> features [N, D]."""
         folder, wanted = self.folder(), int(model.config.vision_config.num_frames)
         pictures = Pictures.told(folder, self.told(folder))
 
-        def features(raw: Raw) -> Tensor:
+        def features(raw: RawBatch) -> Tensor:
             if kind == "image":
                 frames = pictures.read(raw.values)[:, None].expand(-1, wanted, -1, -1, -1)
             else:
