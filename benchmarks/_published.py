@@ -7,18 +7,16 @@ it does for most of its run.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
 from benchmarks import _plain, _plain_adversaries, _plain_multimodal
+from benchmarks._memory import peak
 from benchmarks._world import DATASET, MODALITIES, PERCEPTOR
 from mglib.registry import algorithms
 from mglib.trials import Trial, make_trials
@@ -27,6 +25,7 @@ from mglib.trials.bank import EVALUATED, FeatureBank
 from mglib.trials.chunks import stack_size
 from mglib.trials.engine import Training, build
 from mglib.trials.measuring import Measurements, measure
+from mglib.trials.stack import Stack
 
 LEARNERS = {
     **_plain.LEARNERS,
@@ -107,7 +106,7 @@ class _Enough(Exception):
     """Ends a training run between two steps."""
 
 
-def go(training: Training, start: int, steps: int) -> None:
+def go(training: Stack, start: int, steps: int) -> None:
     """So many steps of a stack from step `start` on; the draws of a whole block are made."""
     training.step = start
 
@@ -198,13 +197,6 @@ def loop_evaluation_seconds(bank: FeatureBank) -> Callable[[], float]:
     return seconds
 
 
-def peak() -> int:
-    """KiB that this process had in memory at most; getrusage would count its parent's, too."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = (own for own in status.splitlines() if own.startswith("VmHWM:"))
-    return int(line.split()[1])
-
-
 def memory(engine: bool, sizes: Sizes, number: int) -> float:
     """MiB that training ERM takes at its peak, beyond features and libraries, per trial."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -226,17 +218,6 @@ def memory(engine: bool, sizes: Sizes, number: int) -> float:
     before = peak()
     work(sizes.width)
     return (peak() - before) / 1024 / number
-
-
-def memory_elsewhere(engine: bool, sizes: Sizes, number: int) -> Callable[[], float]:
-    """Measures `memory` in a fresh process, so that nothing else counts."""
-
-    def measured() -> float:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(memory, engine, sizes, number).result()
-
-    return measured
 
 
 def products(model: Algorithm, rows: int) -> list[tuple[int, int, int]]:

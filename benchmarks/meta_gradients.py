@@ -7,17 +7,14 @@ what a fresh process takes at its peak beyond what it had before the step.
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks._published import peak
+from benchmarks._memory import elsewhere, taken
 from benchmarks._world import threads
 from mglib.data._base import pack_strings
 from mglib.registry import bodies, transfers
@@ -98,33 +95,6 @@ def rate(once: Callable[[], None], repeats: int) -> Callable[[], float]:
     return measured
 
 
-def _memory(body: str, form: str, quick: bool, queue: Any) -> None:
-    with threads(1):
-        once = step(body, form, quick)
-        once()
-        # Give back what is free and forget the peak: Linux then counts anew from what is in use.
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        before = peak()
-        once()
-        queue.put((peak() - before) / 1024)
-
-
-def memory(body: str, form: str, quick: bool) -> Callable[[], float]:
-    """Measures MiB that one step takes at its peak, in a fresh process."""
-
-    def measured() -> float:
-        context = multiprocessing.get_context("spawn")
-        queue = context.Queue()
-        process = context.Process(target=_memory, args=(body, form, quick, queue))
-        process.start()
-        found = float(queue.get())
-        process.join()
-        return found
-
-    return measured
-
-
 def run(quick: bool) -> list[Entry]:
     """Every form that a body bears, against the plain step: rate, and memory."""
     repeats, steps, entries = (1, 1, list[Entry]()) if quick else (3, 3, list[Entry]())
@@ -151,8 +121,8 @@ def run(quick: bool) -> list[Entry]:
                     f"{name}, memory",
                     "MiB at its peak",
                     "plain step, twice the batch",
-                    memory(body, form, quick),
-                    memory(body, "", quick),
+                    elsewhere(taken, step, body, form, quick),
+                    elsewhere(taken, step, body, "", quick),
                     repeats,
                     None,
                 )

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks import _plain, _published
+from benchmarks._memory import elsewhere
 from benchmarks._published import LEARNERS, STEPS, Sizes
 from benchmarks._world import threads
 from mglib import paths
@@ -135,8 +136,8 @@ def memory(sizes: Sizes, number: int) -> Entry:
         f"ERM d={sizes.width}, peak memory",
         "MiB per trial beyond features and libraries",
         LOOP,
-        _published.memory_elsewhere(True, sizes, number),
-        _published.memory_elsewhere(False, sizes, number),
+        elsewhere(_published.memory, True, sizes, number),
+        elsewhere(_published.memory, False, sizes, number),
         1,
     )
 

@@ -28,6 +28,11 @@ def cache() -> Path:
     return Path(os.environ.get("MGLIB_CACHE", ROOT / "data" / "cache")).expanduser().resolve()
 
 
+def models() -> Path:
+    """Folders of foundation models by name (`MGLIB_MODELS`, else `data/models` in the checkout)."""
+    return Path(os.environ.get("MGLIB_MODELS", ROOT / "data" / "models")).expanduser().resolve()
+
+
 def rows() -> Path:
     """Fresh result rows (`MGLIB_ROWS`, else `_rows` in the checkout)."""
     return Path(os.environ.get("MGLIB_ROWS", ROOT / "_rows")).expanduser().resolve()

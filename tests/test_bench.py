@@ -127,5 +127,5 @@ def test_an_unknown_benchmark_is_one_line_with_the_nearest(capsys):
     assert "did you mean 'stack_size'" in error and error.count("\n") == 1
     assert bench.names() == [
         *("linear_probes", "meta_gradients"),
-        *("published_sizes", "stack_size", "stacked_training"),
+        *("published_sizes", "stack_size", "stacked_training", "virtual_modalities"),
     ]

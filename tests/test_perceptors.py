@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import _foundations
 import numpy as np
 import pytest
 
@@ -56,6 +57,7 @@ SHARED = {
     "anchored": "bound",
     "swapped": "swapped",
     "relative": "relative",
+    **{kind: kind for kind in _foundations.CONFIGS},
 }
 
 
@@ -65,7 +67,10 @@ def names(emoji_concepts) -> list[str]:
 
 
 @pytest.mark.parametrize("name", perceptors.names())
-def test_contract(name, emoji_concepts):
+def test_contract(name, emoji_concepts, tmp_path, monkeypatch):
+    if name in _foundations.CONFIGS:
+        monkeypatch.setenv("MGLIB_MODELS", str(tmp_path))
+        _foundations.write_model(tmp_path, name)
     sense = perceptors.get(name)()
     assert sense.version and sense.kinds
     assert json.loads(json.dumps(sense.parameters())) == sense.parameters()

@@ -20,7 +20,7 @@ from mglib.trials.networks import StackedLinear
 
 published_sizes = bench.load("published_sizes")
 _published = sys.modules["benchmarks._published"]
-_plain = sys.modules["benchmarks._plain"]
+_plain, _memory = sys.modules["benchmarks._plain"], sys.modules["benchmarks._memory"]
 TINY = _published.Sizes(width=16, classes=4, instances=60, steps=2, loop_steps=2, most=2)
 
 
@@ -183,7 +183,7 @@ def test_hours_of_the_published_grid():
 def test_memory_is_that_of_weights_gradients_and_moments():
     """Four times 5.3 MB for a trial, at the least three quarters of it beyond what was there."""
     sizes = replace(TINY, width=1024, classes=20)
-    assert 15 < _published.memory_elsewhere(True, sizes, 4)() < 100
+    assert 15 < _memory.elsewhere(_published.memory, True, sizes, 4)() < 100
 
 
 def test_json_has_the_promised_form(capsys, monkeypatch):

@@ -52,7 +52,8 @@ class Dataset(ABC):
     `perceptors` are what `mglib prepare` makes unless others are asked for. `features_of` is the
     dataset whose features its instances are rows of, found by their ids; None if it has its own.
 
-    A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "audio" (int16
+    A kind is "image" (uint8 [N, height, width] or [N, height, width, 3]), "frames" (uint8
+    [N, frames, height, width] or [N, frames, height, width, 3], lengths [N]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
     [N, L], zero-padded), "series" (float32 [N, steps, channels], all of one length), "field"
     (float32 [N, height, width, channels], values on a grid) or "vector" (float32 [N, D]).

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from mglib import paths
 from mglib.data._base import Advance, Dataset
 from mglib.data.carriers import Carrier
 from mglib.features import FeatureSet
@@ -112,3 +114,29 @@ class Encoder(Perceptor):
         advance: Advance = lambda share: None,
     ) -> np.ndarray:
         """Raw values [N, ...] of the encoder's kind -> float32 [N, D]."""
+
+
+def in_batches(
+    features: Callable[[slice], Tensor], count: int, size: int, advance: Advance
+) -> np.ndarray:
+    """What a network in PyTorch gives of `count` rows, float32 [count, D], `size` rows at a time.
+
+    As many batches at once as there are cores, but one thread for each: the sums do not hang on
+    the number of cores.
+    """
+    import torch
+
+    def found(start: int) -> np.ndarray:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            return features(slice(start, min(start + size, count))).numpy()
+
+    rows, threads = [], torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(paths.cores()) as pool:
+            for row in pool.map(found, range(0, count, size)):
+                rows.append(row)
+                advance(len(row) / count)
+    finally:
+        torch.set_num_threads(threads)
+    return np.concatenate(rows)

@@ -7,16 +7,14 @@ squeeze-and-excitation, fixed stem and head); weights converted to PyTorch by ML
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mglib import paths
 from mglib.data._base import Advance
 from mglib.data.carriers import Carrier, opened, read_member
 from mglib.errors import MglibError
-from mglib.perceptors._base import Encoder, Trunk
+from mglib.perceptors._base import Encoder, Trunk, in_batches
 from mglib.registry import perceptors
 
 if TYPE_CHECKING:
@@ -165,22 +163,10 @@ class EfficientNetLite0(Encoder):
         advance: Advance = lambda share: None,
     ) -> np.ndarray:
         """uint8 [N, height, width(, 3)] -> float32 [N, 1280]."""
-        import torch
-
         model: Any = network()
 
-        def pooled(start: int) -> np.ndarray:
-            # one thread per batch: the sums do not hang on the number of cores
-            torch.set_num_threads(1)
-            with torch.no_grad():
-                return model.features(normalised(values[start : start + BATCH])).numpy()
+        def features(rows: slice) -> torch.Tensor:
+            found: torch.Tensor = model.features(normalised(values[rows]))
+            return found
 
-        rows, threads = [], torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(paths.cores()) as pool:
-                for row in pool.map(pooled, range(0, len(values), BATCH)):
-                    rows.append(row)
-                    advance(len(row) / len(values))
-        finally:
-            torch.set_num_threads(threads)
-        return np.concatenate(rows)
+        return in_batches(features, len(values), BATCH, advance)

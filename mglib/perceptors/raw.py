@@ -18,7 +18,7 @@ class Raw(Perceptor):
     """What the dataset gives, unchanged."""
 
     version = "1"
-    kinds = frozenset({"image", "audio", "text", "series", "field", "vector"})
+    kinds = frozenset({"image", "frames", "audio", "text", "series", "field", "vector"})
     unit_norm = False
 
     def inputs(self, dataset: Dataset, modality: str) -> list[Input]:

@@ -6,20 +6,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mglib.errors import MglibError
+from mglib.perceptors import _folders
 
 
 def libraries(name: str) -> tuple[Any, Any]:
     """The modules transformers and tokenizers; raises MglibError if body `name` lacks them."""
-    try:
-        import tokenizers
-        import transformers
-    except ImportError as error:
-        raise MglibError(
-            f"body '{name}' needs transformers and tokenizers ({error}): install mglib[transfer], "
-            "or use 'efficientnet_lite0', which needs neither"
-        ) from error
-    return transformers, tokenizers
+    return _folders.libraries(
+        f"body '{name}'", ", or use 'efficientnet_lite0', which needs neither"
+    )
 
 
 class Layers(nn.Module):

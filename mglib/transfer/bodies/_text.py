@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mglib.data._base import unpack_strings
 from mglib.errors import MglibError
+from mglib.perceptors import _folders
 from mglib.transfer.bodies._layers import Layers, renew
 from mglib.transfer.body import Body, TargetShape, Tokens, standing_still
 from mglib.transfer.predictors import ClassesOfTokens, FieldOfTokens
@@ -64,9 +65,7 @@ class TextBody(Body):
         self.encoder = Layers(model.encoder.layer).requires_grad_(True)
         standing_still(self)
         places = self.config.max_position_embeddings - self.first_place
-        told = (tokenizer.truncation or {}).get("max_length", places)
-        tokenizer.enable_truncation(min(told, places))
-        tokenizer.no_padding()
+        _folders.cut_at(tokenizer, places)
 
     @property
     def first_place(self) -> int:
@@ -81,13 +80,7 @@ class TextBody(Body):
         """
         if values.dtype != np.uint8 or values.ndim != 2:
             raise MglibError(f"text is UTF-8 bytes uint8 [N, L], not {values.dtype} {values.shape}")
-        # one by one: the library's own threads do not outlive a fork
-        texts = [self.tokenizer.encode(text).ids for text in unpack_strings(values)]
-        ids = torch.full((len(texts), max(map(len, texts))), self.config.pad_token_id)
-        for row, text in zip(ids, texts, strict=True):
-            row[: len(text)] = torch.tensor(text)
-        length = torch.tensor([len(text) for text in texts])
-        return ids, torch.arange(ids.shape[1]) < length[:, None]
+        return _folders.token_ids(self.tokenizer, unpack_strings(values), self.config.pad_token_id)
 
     def source_tokens(self, batch: tuple[Tensor, Tensor]) -> Tokens:
         """Token ids through the model's own embeddings of words, positions and types."""
