@@ -225,6 +225,15 @@ def test_a_model_of_fused_crops_sees_four_of_the_same(models, monkeypatch):
     torch.testing.assert_close(found, model.get_audio_features(mel.float(), shorter).pooler_output)
 
 
+@pytest.mark.parametrize("change", [{"truncation": "fusion"}, {"sampling_rate": None}])
+def test_settings_of_sounds_fit_the_model(change, models):
+    folder = copy_of(models / "clap", models / "strange")
+    told = {key: value for key, value in {**SOUNDS, **change}.items() if value is not None}
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    with pytest.raises(MglibError, match="must tell a sampling_rate, and truncation 'fusion' only"):
+        prepare("scenes", ("clap@model=strange",), ["sound"])
+
+
 def test_resampling_keeps_a_tone_and_the_middle_is_cut():
     at = np.arange(1600) / 8000
     tone = resampled(np.sin(2 * np.pi * 440 * at), 8000, 48000)

@@ -58,7 +58,13 @@ class CLAP(Foundation):
         import torch
 
         transformers, _ = _folders.libraries(self.who)
-        extractor = transformers.ClapFeatureExtractor.from_dict(self.told(self.folder()))
+        told, fused = self.told(self.folder()), model.config.audio_config.enable_fusion
+        if "sampling_rate" not in told or (told.get("truncation") == "fusion") != fused:
+            raise MglibError(
+                f"the sound settings in '{self.folder()}' must tell a sampling_rate, and truncation "
+                f"'fusion' {'as' if fused else 'only if'} its config.json has enable_fusion"
+            )
+        extractor = transformers.ClapFeatureExtractor.from_dict(told)
 
         def heard(clip: np.ndarray, rate: int) -> Tensor:
             sound = resampled(clip.astype(np.float64) / 32768, rate, extractor.sampling_rate)
