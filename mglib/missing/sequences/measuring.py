@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mglib.missing.measuring import EVALUATION_ROWS, scores
+from mglib.missing.measuring import scores
 from mglib.missing.sequences.bank import SequenceBank
 from mglib.missing.sequences.model import SequenceModel
 from mglib.missing.sequences.trial import SequenceTrial
 
+# Rows of one evaluation pass; fixed, so that no answer hangs on what is beside it.
+PASS = 64
 METRICS = ("accuracy", "cross_entropy")
 
 
@@ -62,12 +64,12 @@ def measured(
     All trials are asked in passes of equal size, so that no answer hangs on what is beside it.
     """
     rows = [bank.parts[t.split_seed][part] for t in trials]
-    padded = -(-max(map(len, rows)) // EVALUATION_ROWS) * EVALUATION_ROWS
+    padded = -(-max(map(len, rows)) // PASS) * PASS
     index = np.stack([np.resize(own, padded) for own in rows])
     tables = [bank.kept(t.split_seed, part, *own) for t, own in zip(trials, laws, strict=True)]
     answers = []
-    for start in range(0, padded, EVALUATION_ROWS):
-        here = index[:, start : start + EVALUATION_ROWS]
+    for start in range(0, padded, PASS):
+        here = index[:, start : start + PASS]
         at = torch.from_numpy(here).to(bank.device)
         seen = [
             torch.from_numpy(

@@ -31,8 +31,7 @@ def build(trials: Sequence[SequenceTrial], bank: SequenceBank) -> SequenceModel:
         torch.Generator().manual_seed(seed_hash("weights", t.seed, t.split_seed)) for t in trials
     ]
     widths = [values.shape[-1] for values in bank.values]
-    hidden = int(first.values["hidden"])
-    model = SequenceModel(widths, bank.classes, first.way, hidden, hparams, streams)
+    model = SequenceModel(widths, bank.classes, first.way, first.hidden, hparams, streams)
     return model.to(bank.device)
 
 

@@ -19,6 +19,8 @@ from mglib.trials.networks import rung
 from mglib.trials.trial import ENGINE_VERSION
 
 SEQUENCES_VERSION = 1
+# Floats that the widest vector units take at a time: what is left over has another sigmoid.
+VECTOR = 32
 HPARAMS = {"lr": 3e-3, "weight_decay": 1e-4, "batch_size": 64, "hidden": 64}
 
 
@@ -55,6 +57,11 @@ class SequenceTrial:
             raise unknown("way with lost frames", self.way, WAYS)
         for law, rate in ((self.law, self.rate), *self.tested):
             check_law(law, rate)
+        if self.hidden < 1 or self.hidden % VECTOR:
+            raise MglibError(
+                f"hidden must be a multiple of {VECTOR}, not {self.hidden}: the places of a stack "
+                "at which vector units end must be no trial's"
+            )
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -88,6 +95,11 @@ class SequenceTrial:
         return int(self.values["batch_size"])
 
     @property
+    def hidden(self) -> int:
+        """H, the width of the state."""
+        return int(self.values["hidden"])
+
+    @property
     def checkpoints(self) -> tuple[int, ...]:
         """The steps after which the trial is measured."""
         return (*range(self.every, self.steps, self.every), self.steps)
@@ -102,7 +114,7 @@ class SequenceTrial:
             self.steps,
             self.every,
             rung(self.rows),
-            int(self.values["hidden"]),
+            self.hidden,
             self.tested,
             self.precision,
         )
