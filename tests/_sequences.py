@@ -26,7 +26,7 @@ def made_answers(instances=150):
         x[np.arange(instances), answers * (frames - 1) // (CLASSES - 1)] += 2
         features.append(x)
     lengths = (random.randint(4, FRAMES[0] + 1, instances), None)
-    return Answered(tuple(features), lengths, answers, np.arange(instances), {}, CLASSES)
+    return Answered(tuple(features), answers, np.arange(instances), {}, CLASSES, lengths)
 
 
 def made_trial(way="zeros", seed=0, law="bernoulli", rate=0.3, split=0, steps=24, **hparams):

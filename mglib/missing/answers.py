@@ -23,11 +23,11 @@ class Answered:
     """
 
     features: tuple[np.ndarray, ...]
-    lengths: tuple[np.ndarray | None, ...]
     answers: np.ndarray
     groups: np.ndarray
     parts: dict[str, np.ndarray]
     classes: int
+    lengths: tuple[np.ndarray | None, ...] = ()
 
 
 def answers_identity(dataset: str) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def load_answers(
     answers = np.asarray(answers)
     return Answered(
         tuple(np.ascontiguousarray(own.values[rows], np.float32) for own in found),
-        tuple(None if own.lengths is None else own.lengths[rows] for own in found),
         answers.astype(np.int64 if names else np.float32),
         first.groups[rows],
         parts,
         len(names) if names else 0,
+        tuple(None if own.lengths is None else own.lengths[rows] for own in found),
     )

@@ -49,9 +49,11 @@ def curves(frame: pd.DataFrame, trials: Mapping[str, SequenceTrial]) -> pd.DataF
     ).reset_index()
     wide = wide.rename(columns={"test_pattern": "law", "test_rate": "rate"})
     whole = wide[wide["law"] == NONE]
-    laws = [name for name in dict.fromkeys(wide["law"]) if name != NONE]
-    wide = pd.concat(
-        [*(whole.assign(law=name) for name in laws), wide[wide["law"] != NONE]], ignore_index=True
+    laws = list(dict.fromkeys(law for own in trials.values() for law in own.laws))
+    wide = pd.concat([*(whole.assign(law=name) for name in laws), wide[wide["law"] != NONE]])
+    places = {name: place for place, name in enumerate((*trials, *laws))}
+    wide = wide.sort_values(
+        ["key", "law", "rate"], key=lambda own: own.map(places).fillna(own), ignore_index=True
     )
     for place, name in enumerate(ASKED):
         values = [
