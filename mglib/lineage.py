@@ -2,9 +2,10 @@
 
 A *part* is what carries a version of its own: `engine`, `store` (features and how they are made),
 `splits`, `transfer` (training of bodies), `missing` (training with missing modalities),
-`algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`, `transfer_method/<name>`, `body/<name>`,
-`missing_method/<name>`, `law/<name>`, `pairing/<name>`, `measure/<module>`. Its files are its
-module and what that imports of mglib, up to parts whose versions stand in the key anyway.
+`sequences` (with lost frames), `algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`,
+`transfer_method/<name>`, `body/<name>`, `missing_method/<name>`, `law/<name>`, `pairing/<name>`,
+`measure/<module>`. Its files are its module and what that imports of mglib, up to parts whose
+versions stand in the key anyway.
 What decides no result (errors, paths, registry, progress, reports) belongs to none.
 """
 
@@ -34,6 +35,7 @@ STANDING = {
     "engine": ("mglib.trials.engine", "mglib.trials.artifacts"),
     "transfer": ("mglib.transfer.training",),
     "missing": ("mglib.missing.training",),
+    "sequences": ("mglib.missing.sequences.training",),
 }
 # Asks measures and writes their rows: decides no value, and would else be a file of every measure.
 ASKING = {"mglib.analysis.measured"}
@@ -233,7 +235,9 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
         found += ["transfer", f"transfer_method/{registry.base_name(question['method'])}"]
         # A body from a folder is no part of this project: its hashes stand in the key.
         found += [f"body/{name}" for name in [question["body"]] if name in registry.bodies.names()]
-    if "missing" in identity:
+    if "sequences" in identity:
+        found += ["missing", "sequences"]
+    elif "missing" in identity:
         found += ["missing", f"missing_method/{registry.base_name(question['method'])}"]
         found += [f"{kind}/{registry.base_name(question[kind])}" for kind in ("law", "pairing")]
         found += ["transfer"] if "probe" in identity else []

@@ -143,19 +143,7 @@ def draw_sweep(
                     alpha=0.5,
                     label=exactly,
                 )
-            for name, label in lines.items():
-                colour, mark, stroke = looks[name]
-                own = table[table["line"] == name].sort_values(along)
-                axes.plot(
-                    own[along],
-                    scale * own["mean"],
-                    stroke,
-                    color=colour,
-                    marker=mark,
-                    ms=4,
-                    label=label,
-                )
-                _band(axes, own, along, colour, scale)
+            _strokes(axes, table, lines, looks, along, scale)
             axes.set_title(title, loc="left", color=INK)
             axes.set_xlabel(axis)
         grid.flat[0].set_ylabel(value)
@@ -163,6 +151,68 @@ def draw_sweep(
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     plt.close(figure)
     return figure
+
+
+def draw_grid(
+    rows: Mapping[str, Mapping[str, pd.DataFrame]],
+    lines: Mapping[str, str],
+    along: str,
+    axis: str,
+) -> Figure:
+    """Accuracy [%] along a quantity: panels in named rows and columns, a stroke for each line.
+
+    Each panel's table has the columns `along`, line, mean, low and high; `lines` are titles by
+    name. A panel without a table stays empty.
+    """
+    import matplotlib.pyplot as plt
+
+    looks = looks_of([*lines])
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    with style():
+        figure, grid = plt.subplots(
+            len(rows),
+            len(columns),
+            figsize=(WIDTH, 0.9 + 1.6 * len(rows)),
+            sharex=True,
+            sharey="row",
+            squeeze=False,
+        )
+        for place, (row, panels) in enumerate(rows.items()):
+            for axes, name in zip(grid[place], columns, strict=True):
+                if name in panels:
+                    _strokes(axes, panels[name], lines, looks, along, 100.0)
+                if not place:
+                    axes.set_title(name, loc="left", color=INK)
+            grid[place, 0].set_ylabel(f"{row}\nAccuracy [%]")
+        figure.supxlabel(axis, fontsize=9, color=INK)
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _strokes(
+    axes: Axes,
+    table: pd.DataFrame,
+    lines: Mapping[str, str],
+    looks: Mapping[str, tuple[str, str, str]],
+    along: str,
+    scale: float,
+) -> None:
+    """A stroke with marks and its interval for each line of a panel's table."""
+    for name, label in lines.items():
+        colour, mark, stroke = looks[name]
+        own = table[table["line"] == name].sort_values(along)
+        axes.plot(
+            own[along],
+            scale * own["mean"],
+            stroke,
+            color=colour,
+            marker=mark,
+            ms=4,
+            label=label,
+        )
+        _band(axes, own, along, colour, scale)
 
 
 def _band(axes: Axes, own: pd.DataFrame, along: str, colour: str, scale: float) -> None:

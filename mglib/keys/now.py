@@ -10,6 +10,7 @@ from typing import Any
 from mglib.errors import MglibError
 from mglib.features import data_identity
 from mglib.lineage import measures
+from mglib.missing.sequences.trial import SequenceTrial
 from mglib.missing.trial import MissingTrial
 from mglib.provenance import digest
 from mglib.transfer.trial import TransferTrial
@@ -24,6 +25,7 @@ _VERSIONS = (
         "method",
         "body.version",
         "missing",
+        "sequences",
         "law",
         "pairing",
         "probe",
@@ -38,6 +40,7 @@ _NAMED = {
     "engine": "engine",
     "missing": "training with missing modalities",
     "probe": "training of bodies, for its linear probe",
+    "sequences": "training with lost frames",
     "transfer": "training of bodies",
 }
 
@@ -78,9 +81,8 @@ def _kind(identity: Mapping[str, Any]) -> Any:
     """The class of trials that a question is of; None for a measure."""
     if "algorithm" in identity.get("question", {}):
         return Trial
-    return (
-        TransferTrial if "transfer" in identity else MissingTrial if "missing" in identity else None
-    )
+    kinds = {"transfer": TransferTrial, "sequences": SequenceTrial, "missing": MissingTrial}
+    return next((kind for name, kind in kinds.items() if name in identity), None)
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -29,6 +29,7 @@ from mglib.lineage import (
     recorded,
 )
 from mglib.missing import trial as missing_trial
+from mglib.missing.sequences import trial as sequence_trial
 from mglib.provenance import tracked_files
 from mglib.transfer import trial as transfer_trial
 from mglib.trials import trial
@@ -40,6 +41,7 @@ _WHERE = {
     "store": "FORMAT in mglib/features.py",
     "transfer": "TRANSFER_VERSION in mglib/transfer/trial.py",
     "missing": "MISSING_VERSION in mglib/missing/trial.py",
+    "sequences": "SEQUENCES_VERSION in mglib/missing/sequences/trial.py",
 }
 
 
@@ -56,6 +58,7 @@ def declared(part: str) -> str:
         "store": features.FORMAT,
         "transfer": transfer_trial.TRANSFER_VERSION,
         "missing": missing_trial.MISSING_VERSION,
+        "sequences": sequence_trial.SEQUENCES_VERSION,
     }
     return str(shared[part])
 

@@ -149,6 +149,8 @@ def _question(found: Mapping[str, Any]) -> Iterator[str]:
     if asked.get("method"):
         kind = f" on body {asked['body']}" if "body" in asked else f", law {asked.get('law')}"
         head.append(f"method {asked['method']}{kind}")
+    if asked.get("way"):
+        head.append(f"lost frames {asked['way']}, law {asked.get('law')}")
     yield f"{', '.join(head)} on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
     if "train" in asked:
         train = asked["train"]
@@ -179,6 +181,9 @@ def _versions(identity: Mapping[str, Any]) -> Iterator[str]:
         one.append(f"transfer method {question.get('method')} {identity['method']}")
     if "missing" in identity:
         one.append(f"training with missing modalities {identity['missing']}")
+    if "sequences" in identity:
+        one.append(f"training with lost frames {identity['sequences']}")
+    elif "missing" in identity:
         one += [f"{n} {question.get(n)} {identity[n]}" for n in ("method", "law", "pairing")]
     one += [f"measure {name} {version}" for name, version in identity.get("measure", {}).items()]
     yield ", ".join(one)

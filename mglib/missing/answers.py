@@ -16,8 +16,9 @@ from mglib.registry import datasets
 
 @dataclass(frozen=True)
 class Answered:
-    """Features by modality, each [N, D], answers [N], and instances by part of a split.
+    """Features by modality, each [N, D] or [N, F, D], answers [N], instances by part of a split.
 
+    `lengths` are those of sequences, [N] by modality, None where all are as long as the features;
     `classes` is 0 for real answers; `groups` [N] never straddle parts.
     """
 
@@ -26,6 +27,7 @@ class Answered:
     groups: np.ndarray
     parts: dict[str, np.ndarray]
     classes: int
+    lengths: tuple[np.ndarray | None, ...] = ()
 
 
 def answers_identity(dataset: str) -> dict[str, Any]:
@@ -42,11 +44,12 @@ def load_answers(
     target: str,
     split_seed: int,
     fitted: bool,
+    sequences: bool = False,
 ) -> Answered:
     """Read the modalities of a dataset through a perceptor; `fitted` is whether it is, per split.
 
-    Raises MglibError for unknown names, missing features, features that are no vectors or not
-    finite, and modalities that list different instances.
+    Raises MglibError for unknown names, missing features, features that are no vectors (or no
+    `sequences` of such) or not finite, and modalities that list different instances.
     """
     data = datasets.get(dataset)
     if target not in data.targets:
@@ -57,10 +60,11 @@ def load_answers(
     ]
     first = found[0]
     for name, own in zip(modalities, found, strict=True):
-        if own.values.ndim != 2:
+        if own.values.ndim != 2 + sequences:
+            wanted, such = ("a sequence", "frames") if sequences else ("one vector", "frozen")
             raise MglibError(
-                f"{source}/{perceptor}/{name} has shape {list(own.values.shape)}; fusion takes one "
-                "vector per instance: use another perceptor, such as 'frozen'"
+                f"{source}/{perceptor}/{name} has shape {list(own.values.shape)}; fusion takes "
+                f"{wanted} per instance: use another perceptor, such as '{such}'"
             )
         if own.instance_ids != first.instance_ids:
             raise MglibError(f"{source}: {name} and {modalities[0]} list different instances")
@@ -80,4 +84,5 @@ def load_answers(
         first.groups[rows],
         parts,
         len(names) if names else 0,
+        tuple(None if own.lengths is None else own.lengths[rows] for own in found),
     )

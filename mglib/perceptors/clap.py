@@ -61,7 +61,7 @@ class CLAP(Foundation):
         told, fused = self.told(self.folder()), model.config.audio_config.enable_fusion
         if "sampling_rate" not in told or (told.get("truncation") == "fusion") != fused:
             raise MglibError(
-                f"the sound settings in '{self.folder()}' must tell a sampling_rate, and truncation "
+                f"the sound settings in '{self.folder()}' must tell sampling_rate, and truncation "
                 f"'fusion' {'as' if fused else 'only if'} its config.json has enable_fusion"
             )
         extractor = transformers.ClapFeatureExtractor.from_dict(told)
