@@ -211,7 +211,7 @@ def test_a_frame_of_speech_hears_the_sound_up_to_its_end():
 @pytest.fixture(scope="module")
 def said():
     trials = [
-        made_trial(way, law=law, rate=rate, split=split, steps=36)
+        made_trial(way, law=law, rate=rate, split=split)
         for way in ("zeros", "pooled")
         for law, rate in (("none", 0.0), ("bernoulli", 0.3))
         for split in range(3)

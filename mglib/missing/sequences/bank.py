@@ -100,7 +100,7 @@ def make_bank(
     means, scales = [], []
     for own, ends in zip(found.features, lengths, strict=True):
         inside = np.arange(own.shape[1]) < ends[:, None]
-        told = [(own[p["train"]][inside[p["train"]]]) for p in parts.values()]
+        told = [own[p["train"]][inside[p["train"]]] for p in parts.values()]
         spread = np.stack([frames.std(0) for frames in told])
         means.append(np.stack([frames.mean(0) for frames in told]))
         scales.append(np.divide(1, spread, out=np.zeros_like(spread), where=spread > CONSTANT))
