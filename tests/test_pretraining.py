@@ -24,7 +24,7 @@ from _missing import (
 
 from mglib.errors import MglibError
 from mglib.missing import pretraining
-from mglib.missing.further import OF_ALSO
+from mglib.missing.further import OF_ALSO, nearness
 from mglib.missing.late import READING
 from mglib.missing.training import MissingTraining
 from mglib.trials.counter import uniforms
@@ -130,6 +130,17 @@ def test_bias_and_nearness_are_measured_where_something_is_missing():
     assert OF_ALSO["substitutes"][0] == "branch_bias"
     both = trained([made_trial("ume_mma", 1, also="substitutes"), trial]).found[1]
     assert np.array_equal(both.values, found.values, equal_nan=True)
+
+
+def test_zeros_are_near_to_nothing_and_the_real_ones_to_themselves():
+    real = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    assert nearness(real, real) == (pytest.approx(1.0), 1.0)
+    assert nearness(torch.zeros(40, 5), real) == (0.0, 0.0)
+    turned = torch.cat([real[20:], real[:20]])
+    cosines = torch.nn.functional.cosine_similarity(turned[:, None], real[None], dim=-1)
+    places = cosines.argsort(dim=1, descending=True)[:, :10]
+    found = (places == torch.arange(40)[:, None]).any(1).double().mean()
+    assert nearness(turned, real)[1] == pytest.approx(float(found))
 
 
 @pytest.mark.parametrize(
