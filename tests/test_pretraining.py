@@ -24,7 +24,7 @@ from _missing import (
 
 from mglib.errors import MglibError
 from mglib.missing import pretraining
-from mglib.missing.further import OF_ALSO, nearness
+from mglib.missing.further import GRADES, OF_ALSO, nearness
 from mglib.missing.late import READING
 from mglib.missing.training import MissingTraining
 from mglib.trials.counter import uniforms
@@ -132,6 +132,19 @@ def test_bias_and_nearness_are_measured_where_something_is_missing():
     assert np.array_equal(both.values, found.values, equal_nan=True)
 
 
+def test_a_graded_substitute_goes_from_the_usual_answer_to_that_to_whole_instances():
+    trial = made_trial("ume_mma", also="graded")
+    found = trained([trial]).found[0]
+    own = found.values[found.chosen, :, 1]
+    graded = own[:, -len(GRADES) :]
+    assert np.isnan(graded[-1]).all()
+    np.testing.assert_array_equal(graded[:-1, 0], own[:-1, 0])
+    np.testing.assert_array_equal(graded[:-1, -1], np.full(6, own[-1, 0]))
+    assert len(np.unique(graded[:3])) > 4
+    both = trained([made_trial("ume_mma", 1, also="graded"), trial]).found[1]
+    assert np.array_equal(both.values, found.values, equal_nan=True)
+
+
 def test_zeros_are_near_to_nothing_and_the_real_ones_to_themselves():
     real = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
     assert nearness(real, real) == (pytest.approx(1.0), 1.0)
@@ -153,3 +166,10 @@ def test_zeros_are_near_to_nothing_and_the_real_ones_to_themselves():
 def test_what_has_no_bias_is_refused(method, reason):
     with pytest.raises(MglibError, match=reason):
         trained([made_trial(method, also="substitutes")])
+
+
+def test_what_stands_nothing_in_cannot_be_graded():
+    with pytest.raises(MglibError, match="nothing in that could be graded"):
+        trained([made_trial("ume_mma@substitute=drop", also="graded")])
+    with pytest.raises(MglibError, match="nothing in that could be graded"):
+        trained([made_trial("ume_mma", also="graded")], 0)

@@ -15,11 +15,13 @@ from mglib.missing.method import MissingMethod, hide
 from mglib.missing.subsets import subsets
 from mglib.missing.trial import MissingTrial
 
+GRADES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from what stands in to the real features
 OF_ALSO = {
     "": (),
     "heads": ("head_accuracy", "head_cross_entropy"),
     "virtual": ("virtual_cosine", "virtual_recall"),
     "substitutes": ("branch_bias", "virtual_cosine", "virtual_recall"),
+    "graded": tuple(f"graded_accuracy_{100 * grade:g}" for grade in GRADES),
 }
 RECALLED = 10
 TEST = MEASURED.index("test")
@@ -36,12 +38,14 @@ def measure_further(
 
     Of the trials that got `better`. Raises MglibError for a method that has no such thing.
     """
-    if trials[0].also == "heads":
-        measure_heads(model, bank, trials, values, better)
-        return
-    measure_virtual(model, bank, trials, values, better)
-    if trials[0].also == "substitutes":
-        measure_bias(model, bank, trials, values, better)
+    asked = {
+        "heads": (measure_heads,),
+        "virtual": (measure_virtual,),
+        "substitutes": (measure_virtual, measure_bias),
+        "graded": (measure_graded,),
+    }
+    for measure in asked[trials[0].also]:
+        measure(model, bank, trials, values, better)
 
 
 def measure_heads(
@@ -152,3 +156,34 @@ def measure_bias(
                 values[trial][place, TEST, -3] = (
                     float(turned[trial, :size].sum(-1).mean()) / missing
                 )
+
+
+def measure_graded(
+    model: MissingMethod,
+    bank: MissingBank,
+    trials: Sequence[MissingTrial],
+    values: Sequence[np.ndarray],
+    better: Sequence[bool],
+) -> None:
+    """Measure accuracies as what stands in becomes the real features, by GRADES of the way.
+
+    On the test part, under every subset that lacks a modality: at 0 the usual answer, at 1 that to
+    whole instances. No method could use such substitutes: they show what their quality is worth.
+    Raises MglibError for real answers, and for a method that stands nothing in. Source: ours.
+    """
+    sizes, x = _tested(bank, trials)
+    for place, pattern in enumerate(subsets(len(bank.values))):
+        seen = torch.tensor(pattern, device=bank.device).expand(*x[0].shape[:2], -1)
+        made = model.fill(hide(x, seen), seen) if bank.classes else None
+        if made is None:
+            raise MglibError(
+                f"'{trials[0].method}' stands nothing in that could be graded for "
+                f"{trials[0].target}"
+            )
+        for number, grade in enumerate(GRADES):
+            mixed = [start + grade * (end - start) for start, end in zip(made, x, strict=True)]
+            said = model.answer(mixed, torch.ones_like(seen)).argmax(-1).cpu().numpy()
+            for trial, (own, size) in enumerate(zip(bank.paired, sizes, strict=True)):
+                if better[trial] and not all(pattern):
+                    right = said[trial, :size] == own.answers[own.parts["test"]]
+                    values[trial][place, TEST, number - len(GRADES)] = right.mean()

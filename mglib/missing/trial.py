@@ -17,7 +17,7 @@ from mglib.trials.networks import rung
 from mglib.trials.trial import ENGINE_VERSION
 
 MISSING_VERSION = 2
-ALSO = ("", "heads", "virtual", "substitutes")
+ALSO = ("", "heads", "virtual", "substitutes", "graded")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class MissingTrial:
     training and validation instances `law` hides modalities at `rate`, by tables drawn once; of
     the former only a `share` is there at all. The test part is whole, and is measured under every
     observed subset; `also` measures fresh "heads" on the encoders, what is "virtual" beside the
-    real, or of "substitutes" that and the bias of their branches. `hparams` is the JSON of learning
+    real, of "substitutes" that and the bias of their branches, or answers as substitutes are
+    "graded" from what stands in to the real. `hparams` is the JSON of learning
     rate, weight decay, batch size and hidden width. The trial is measured each `every` steps and
     after the last.
     """
