@@ -68,7 +68,7 @@ WAYS: dict[str, Way] = {
 }
 TITLES = {
     "zeros": "zeros",
-    "told": "zeros, and told so",
+    "told": "zeros with a bit",
     "skipped": "skipped",
     "interpolated": "interpolated",
     POOLED: "mean of frames",
