@@ -27,6 +27,15 @@ def test_only_the_test_part_is_swapped(new):
     np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
 
 
+def test_a_centre_that_both_spaces_share_is_not_swapped():
+    frozen = world(noise=0.1)
+    old = see("bound", "text", frozen)
+    assert np.array_equal(see("swapped@by=nothing", "text", frozen), old)
+    assert np.mean((see("swapped", "text", frozen)[TEST] * old[TEST]).sum(1)) > 0.95
+    turned = see("swapped@new=art,by=nothing", "text", frozen)
+    assert np.mean((turned[TEST] * old[TEST]).sum(1)) < 0.5
+
+
 def test_a_turned_space_is_turned_back():
     """Without noise the spaces of two centres are linear maps of each other."""
     frozen = world()
