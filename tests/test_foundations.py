@@ -230,7 +230,7 @@ def test_settings_of_sounds_fit_the_model(change, models):
     folder = copy_of(models / "clap", models / "strange")
     told = {key: value for key, value in {**SOUNDS, **change}.items() if value is not None}
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
-    with pytest.raises(MglibError, match="must tell a sampling_rate, and truncation 'fusion' only"):
+    with pytest.raises(MglibError, match="must tell sampling_rate, and truncation 'fusion' only"):
         prepare("scenes", ("clap@model=strange",), ["sound"])
 
 
