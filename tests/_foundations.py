@@ -149,3 +149,12 @@ class Scenes(Dataset):
         sounds = random.randint(-9000, 9000, (count, 2, 12000)).astype(np.int16)
         lengths = random.randint(3000, 12000, (count, 2))
         return np.where(np.arange(12000) < lengths[..., None], sounds, np.int16(0)), lengths
+
+
+def pixels_of(folder, pictures):
+    """What transformers' own class makes of pictures, with Pillow."""
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    told = json.loads((folder / "preprocessor_config.json").read_text())
+    colour = [own if own.ndim == 3 else np.repeat(own[..., None], 3, -1) for own in pictures]
+    return CLIPImageProcessorPil(**told)(images=colour, return_tensors="pt")["pixel_values"]

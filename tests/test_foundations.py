@@ -13,12 +13,12 @@ from _foundations import (
     CONFIGS,
     END,
     FRAMES,
-    PICTURES,
     SOUNDS,
     START,
     TEXTS,
     WORDS,
     Scenes,
+    pixels_of,
     tokenizer,
     write_model,
 )
@@ -30,10 +30,8 @@ from mglib.errors import MglibError
 from mglib.features import FeatureSet, data_identity, load_features, recipe, state
 from mglib.perceptors import _folders, _foundation
 from mglib.perceptors._foundation import RawBatch
-from mglib.perceptors._pictures import Pictures
 from mglib.perceptors.clap import middle, resampled
 from mglib.perceptors.prepare import prepare
-from mglib.perceptors.xclip import middles
 from mglib.registry import datasets, perceptors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -103,15 +101,6 @@ def test_texts_are_those_of_transformers(kind, family, models):
     assert found.values.std(0).min() > 1e-3, "texts differ"
 
 
-def pixels_of(folder, pictures):
-    """What transformers' own class makes of pictures, with Pillow."""
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    told = json.loads((folder / "preprocessor_config.json").read_text())
-    colour = [own if own.ndim == 3 else np.repeat(own[..., None], 3, -1) for own in pictures]
-    return CLIPImageProcessorPil(**told)(images=colour, return_tensors="pt")["pixel_values"]
-
-
 def test_pictures_are_those_of_transformers(models):
     model, pictures = theirs(models / "clip", "CLIP"), raw("picture")[0]
     pixels = pixels_of(models / "clip", pictures)
@@ -140,12 +129,6 @@ def test_films_of_xclip_are_those_of_transformers(models):
     repeated = torch.stack([still] * FRAMES, 1)
     found = features("xclip", "picture").values
     agree(found, model.get_video_features(repeated).pooler_output)
-
-
-def test_middles_of_equal_parts():
-    assert middles(8, 8).tolist() == [*range(8)]
-    assert middles(80, 8).tolist() == [5, 15, 25, 35, 45, 55, 65, 75]
-    assert middles(1, 4).tolist() == [0] * 4
 
 
 def spectrogram(sound, settings):
@@ -232,18 +215,6 @@ def test_settings_of_sounds_fit_the_model(change, models):
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
     with pytest.raises(MglibError, match="must tell sampling_rate, and truncation 'fusion' only"):
         prepare("scenes", ("clap@model=strange",), ["sound"])
-
-
-def test_resampling_keeps_a_tone_and_the_middle_is_cut():
-    at = np.arange(1600) / 8000
-    tone = resampled(np.sin(2 * np.pi * 440 * at), 8000, 48000)
-    assert len(tone) == 9600
-    inner = slice(600, -600)  # the filter is cut short at both ends
-    wanted = np.sin(2 * np.pi * 440 * np.arange(9600) / 48000)
-    np.testing.assert_allclose(tone[inner], wanted[inner], atol=3e-3)
-    assert resampled(at, 8000, 8000) is at
-    assert middle(np.arange(10), 4).tolist() == [3, 4, 5, 6]
-    assert middle(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -348,45 +319,6 @@ def test_a_text_must_end_where_the_model_reads_it(models):
     own.save(str(folder / "tokenizer.json"))
     with pytest.raises(MglibError, match="does not end a text with the token"):
         prepare("scenes", ("clip@model=endless",), ["words"])
-
-
-def test_settings_of_pictures(tmp_path):
-    """A checked board by hand: the middle of what has its shorter edge at four pixels."""
-    board = (np.indices((4, 8)).sum(0) % 2 * 255).astype(np.uint8)
-    plain = {**PICTURES, "size": 4, "crop_size": 2, "do_normalize": False}
-    found = Pictures.told(tmp_path, plain).read(board[None])
-    assert found.shape == (1, 3, 2, 2)
-    assert torch.equal(found[0, 0], torch.from_numpy(board[1:3, 3:5] / 255).float())
-    half = {**plain, "do_center_crop": False, "size": {"height": 2, "width": 2}, "resample": 4}
-    # Pillow's box filter: means of equal parts.
-    assert torch.allclose(Pictures.told(tmp_path, half).read(board[None]), torch.tensor(128 / 255))
-    raw = {"do_resize": False, "do_center_crop": False, "do_rescale": False}
-    shifted = {**raw, "image_mean": [1, 2, 3], "image_std": [1, 1, 2]}
-    assert Pictures.told(tmp_path, shifted).read(board[None])[0, :, 0, 1].tolist() == [
-        254,
-        253,
-        126,
-    ]
-    for name in ("size", "resample", "crop_size", "image_mean", "image_std"):
-        silent = {key: value for key, value in PICTURES.items() if key != name}
-        with pytest.raises(MglibError, match=f"do not tell {name}"):
-            Pictures.told(tmp_path, silent)
-    with pytest.raises(MglibError, match="shortest_edge, or height and width"):
-        Pictures.told(tmp_path, {**PICTURES, "size": {"longest_edge": 3}})
-    with pytest.raises(MglibError, match=r"has no middle of \[16, 16\]"):
-        Pictures.told(tmp_path, {**PICTURES, "do_resize": False}).read(board[None])
-    with pytest.raises(MglibError, match="images are uint8"):
-        Pictures.told(tmp_path, PICTURES).read(board[None].astype(np.float32))
-
-
-@pytest.mark.parametrize("shape", [(30, 17, 3), (16, 41, 3), (20, 20, 3), (7, 9, 3)])
-@pytest.mark.parametrize("resample", [2, 3])
-def test_pictures_of_any_shape_are_read_as_by_transformers(shape, resample, tmp_path):
-    told = {**PICTURES, "resample": resample}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
-    pictures = np.random.RandomState(1).randint(0, 256, (2, *shape)).astype(np.uint8)
-    found = Pictures.told(tmp_path, told).read(pictures)
-    torch.testing.assert_close(found, pixels_of(tmp_path, pictures), rtol=0, atol=2e-6)
 
 
 def test_settings_may_lie_in_a_processors_file(models):
