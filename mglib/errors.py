@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 SHOWN = 12  # names that an error lists; of more, the nearest
@@ -24,3 +24,9 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> MglibError:
     shown = names if len(names) <= SHOWN else near or names[:SHOWN]
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
     return MglibError(f"no {kind} '{name}'{hint} (known: {', '.join(shown) or 'none'}{more})")
+
+
+def check_different(what: str, values: Sequence[object]) -> None:
+    """Raise MglibError unless a list holds one or more different things."""
+    if not values or len(set(values)) < len(values):
+        raise MglibError(f"{what} must be one or more different ones, not {[*values]}")

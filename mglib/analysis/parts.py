@@ -14,7 +14,7 @@ from mglib.analysis.held_out import held_out_values, method_name, percent, verdi
 from mglib.analysis.pairs import by_split, corrected_t_test, holm, p_value
 from mglib.analysis.statistics import LEVEL, Interval, resampled_interval
 from mglib.analysis.worlds import World, world_trials
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, check_different, unknown
 from mglib.registry import algorithms
 from mglib.trials.hyperparameters import pace_of
 from mglib.trials.selection import alone, reported, training_modality_validation
@@ -116,8 +116,8 @@ def parts_of(names: Sequence[str] | None) -> tuple[Part, ...]:
     for name in names or ():
         if name not in known:
             raise unknown("algorithm with parts", name, known)
-    if names is not None and (not names or len(set(names)) < len(names)):
-        raise MglibError(f"algorithms must be one or more different ones, not {list(names)}")
+    if names is not None:
+        check_different("algorithms", names)
     return tuple(part for part in PARTS if names is None or part.algorithm in names)
 
 

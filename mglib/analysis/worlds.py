@@ -19,7 +19,7 @@ from mglib.analysis.held_out import (
     verdict,
 )
 from mglib.analysis.statistics import Interval, resampled_interval
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, check_different, unknown
 from mglib.registry import algorithms, datasets
 from mglib.trials import make_trials, without
 from mglib.trials.hyperparameters import pace_of
@@ -70,8 +70,7 @@ def worlds_of(names: Sequence[str]) -> dict[str, World]:
     for name in names:
         if name not in WORLDS:
             raise unknown("world", name, WORLDS)
-    if not names or len(set(names)) < len(names):
-        raise MglibError(f"worlds must be one or more different ones, not {list(names)}")
+    check_different("worlds", names)
     return {name: WORLDS[name] for name in names}
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, check_different, unknown
 from mglib.missing.trial import MissingTrial
 from mglib.registry import datasets, laws, missing_methods, pairings, perceptors
 
@@ -45,8 +45,7 @@ def missing_trials(
         "split seeds": second,
     }
     for what, values in own.items():
-        if not values or len(set(values)) < len(values):
-            raise MglibError(f"{what} must be one or more different ones, not {values}")
+        check_different(what, values)
     for what, number in (("steps", steps), ("every", every)):
         if number < 1:
             raise MglibError(f"{what} must be at least 1, not {number}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, check_different, unknown
 from mglib.registry import datasets, perceptors, transfers
 from mglib.transfer.named import body_named
 from mglib.transfer.trial import TransferTrial
@@ -95,8 +95,7 @@ def transfer_trials(
         ("seeds", seeds),
         ("split seeds", split_seeds),
     ):
-        if not own or len(set(own)) < len(own):
-            raise MglibError(f"{what} must be one or more different ones, not {own}")
+        check_different(what, own)
     for what, number in (("steps", steps), ("every", every), ("batch_size", batch_size)):
         if number < 1:
             raise MglibError(f"{what} must be at least 1, not {number}")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, check_different, unknown
 from mglib.features import data_identity
 from mglib.missing.sequences.laws import NONE, check_law
 from mglib.missing.sequences.ways import WAYS
@@ -173,8 +173,7 @@ def sequence_trials(
         "split seeds": [*split_seeds],
     }
     for what, values in own.items():
-        if not values or len(set(values)) < len(values):
-            raise MglibError(f"{what} must be one or more different ones, not {values}")
+        check_different(what, values)
     for what, count in (("steps", steps), ("every", every)):
         if count < 1:
             raise MglibError(f"{what} must be at least 1, not {count}")
