@@ -12,7 +12,8 @@ test: check ## prepare the data, then lint, type check, tests and notebooks
 	@$(BIN)/mglib prepare emoji_sentiment
 	@$(BIN)/mglib prepare numerals --perceptor frozen --modality words --modality handwriting_clean \
 	  --modality speech_clean
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder
 
 render: setup ## only render the paper, from the committed reference rows; computes nothing
 	@$(BIN)/mglib paper --render

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-# Of this run of pytest: tests that need what the quick profile trains find its rows here.
-FOLDER = Path(tempfile.gettempdir()) / f"mglib-notebooks-{os.getpid()}"
+# Of this run of pytest, all its workers: tests that need what the quick profile trains find its
+# rows here.
+FOLDER = Path(
+    os.environ.setdefault(
+        "NOTEBOOKS_TESTED_IN", f"{tempfile.gettempdir()}/mglib-notebooks-{os.getpid()}"
+    )
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -22,5 +27,6 @@ def pytest_runtest_setup():
         return (yield)
 
 
-def pytest_unconfigure():
-    shutil.rmtree(FOLDER, ignore_errors=True)
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist leave it to who began
+        shutil.rmtree(FOLDER, ignore_errors=True)

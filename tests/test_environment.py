@@ -42,6 +42,7 @@ CALLED = {
     "pillow": "PIL",
     "pot": "ot",
     "pypandoc-binary": "pypandoc",
+    "pytest-xdist": "-n logical",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "umap-learn": "umap",

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -39,14 +38,13 @@ def material(emoji_concepts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         # What the notebooks have trained under Jupyter in this run of pytest is not trained again.
-        shared = Path(tempfile.gettempdir()) / f"mglib-notebooks-{os.getpid()}" / "rows"
-        patch.setenv("MGLIB_ROWS", str(shared))
+        shared = os.environ.get("NOTEBOOKS_TESTED_IN") or tmp_path_factory.mktemp("notebooks")
+        patch.setenv("MGLIB_ROWS", str(Path(shared) / "rows"))
         patch.setenv("MGLIB_REPORT", str(folder))
         patch.setenv("MPLBACKEND", "agg")
         for name in notebooks():
             run_notebook(find_notebook(name), {}, plain=True)
         write(compare([], "quick"), "quick")
-    shutil.rmtree(shared, ignore_errors=True)
     found = folder / "quick"
     shutil.copytree(folder / "reference", found, dirs_exist_ok=True)
     # The quick profile is too small to bear the paper's claims on every processor.
