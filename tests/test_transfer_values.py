@@ -18,6 +18,7 @@ from mglib.figures.transfer import (
 )
 from mglib.transfer.results.values import (
     before,
+    beside_longer,
     chosen,
     compare_to,
     curves,
@@ -80,6 +81,29 @@ def test_a_run_is_read_where_its_validation_error_is_least_and_never_by_its_test
     (row,) = chosen(frame(run)).to_dict("records")
     assert row["step"] == 1 and row["own"] == 0.5
     assert row["probe_accuracy"] == pytest.approx(0.49) and row["davies_bouldin"] == 6.0
+
+
+def test_longer_runs_stand_beside_the_others_on_their_own_targets_and_splits_only():
+    longer = frame(
+        measured("speech", "fine_tuning", 1, [1.0, 0.2], [1.0, 0.25]),
+        measured("speech", "fine_tuning", 2, [1.0, 0.2], [1.0, 0.35]),
+    )
+    values = chosen(
+        frame(
+            *(
+                measured(target, method, split, [1.0, 0.5], [1.0, level + split / 10])
+                for target in SHARES
+                for method, level in (("fine_tuning", 0.5), ("scratch", 0.7))
+                for split in range(3)
+            )
+        )
+    )
+    beside = beside_longer(values, chosen(longer))
+    assert list(beside.index) == ["speech"]
+    assert dict(beside.loc["speech"]) == pytest.approx(
+        {"fine_tuning": 0.65, "scratch": 0.85, "longer": 0.3}
+    )
+    assert beside_longer(values, chosen(longer.iloc[:0])).empty
 
 
 def test_a_run_that_diverged_is_read_before_it_did_or_left_out():

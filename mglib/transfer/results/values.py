@@ -148,6 +148,17 @@ def compare_to(
     return compared
 
 
+def beside_longer(values: pd.DataFrame, longer: pd.DataFrame) -> pd.DataFrame:
+    """Mean errors of all methods by target, and of `longer` runs of the reference method.
+
+    Over the splits that the longer runs of a target have; both frames are as from `chosen`. Columns
+    are the methods, then "longer"; only targets with longer runs are there.
+    """
+    extended = by_split(longer, "own").droplevel("method").rename("longer")
+    wide = by_split(values, "own").unstack("method").join(extended, how="inner")
+    return wide.groupby("target", observed=True).mean()
+
+
 def method_title(name: str) -> str:
     """What tables call a method; settings stay behind its title."""
     _, _, settings = name.partition("@")
