@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from _bodies import CONFIGS, SERIES, source
 from torch import nn
 from torch.func import functional_call
 
@@ -15,6 +16,7 @@ from mglib.transfer.body import TargetShape
 from mglib.transfer.meta_gradient import FORMS, check_form, meta_gradient
 from mglib.transfer.method import TransferBatch
 from mglib.transfer.model import TransferModel
+from mglib.transfer.named import body_named
 from mglib.transfer.objectives import alignment, source_loss, uniformity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -163,6 +165,35 @@ def test_on_minilm_it_agrees(form):
     check_on_body(
         form, model, doubles(3, 2, 40), labels, source, moved, learned, radius=1e-5, rate=0.05
     )
+
+
+@pytest.fixture
+def double_softmax(monkeypatch):
+    """ViT and Swin of transformers take their softmax in float32: here in their inputs' precision.
+
+    Central differences at these radii would see nothing but its rounding.
+    """
+    taken = []
+
+    def softmax(x, dim, dtype=None):
+        taken.append(dtype)
+        return torch.softmax(x, dim)
+
+    monkeypatch.setattr(nn.functional, "softmax", softmax)
+    return taken
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_on_small_transformers_from_folders_it_agrees(kind, form, folders, double_softmax):
+    body = body_named(str(folders / kind))
+    values = doubles(3, 2, 40) if kind in SERIES else doubles(3, 1, 16, 16)
+    model, labels = body_losses(body, values)
+    found = source(model.body, 3)
+    batch = found if isinstance(found, tuple) else found.double()
+    moved, learned = list(model.named("encoder", "predictor")), list(model.named("embedder"))
+    check_on_body(form, model, values, labels, batch, moved, learned, radius=1e-5, rate=0.05)
+    assert double_softmax, "attention was taken by parts, not fused"
 
 
 def check_on_body(form, model, inputs, labels, source, moved, learned, radius, rate=0.01):
