@@ -117,7 +117,7 @@ def with_encoders(sizes: Sizes, repeats: int) -> list[Entry]:
         model = _virtual.model_of("pairwise", widths)
         answers = _virtual.generating(model), _virtual.filling(model.reader, widths)
         ours, zeros = (_virtual.one_by_one(answer, encode) for answer in answers)
-        calls = max(3, sizes.calls // 20)
+        calls = max(3, sizes.calls // 15)
         entries.append(
             compare(
                 f"{name} and pairwise, latency",
