@@ -18,6 +18,7 @@ from mglib.analysis.cost_tables import (
     one_of,
     others_share,
     panels,
+    use_table,
 )
 from mglib.analysis.costs import Timed, cost_rows
 from mglib.cli import main
@@ -99,9 +100,13 @@ def test_a_cost_is_the_ratio_or_of_rates_its_inverse(ask):
         one_of(frame, "hub", "latency")
     assert exact_forms(frame, "minilm")["form"].tolist() == ["two phase", "second order"]
     assert exact_forms(frame, "efficientnet_lite0").empty
+    assert cost_table(frame[:0]).to_numpy().tolist() == [["–"] * 6]
     lines = cost_table(frame).set_index("What")
     told = lines.loc["all-MiniLM-L6-v2, second order"]
-    assert told.tolist()[1:] == ["3", PLAIN, "6", "2.00 (1.00 to 3.00)", "2.4"]
+    assert told.tolist()[1:] == ["3", "6", "2.00 (1.00 to 3.00)", "2.4"]
+    (line,) = use_table(frame, ["set", "hub"]).to_numpy().tolist()
+    assert line[1:] == ["–", "90 (3.00)", "30", "10"] and line[0].startswith("latency [CPU micro")
+    assert use_table(frame[:0], ["hub"]).to_numpy().tolist() == [["–"] * 4]
 
 
 def test_a_unit_of_unknown_direction_is_refused(ask, monkeypatch):

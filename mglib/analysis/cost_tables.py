@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -81,24 +82,50 @@ def machines(rows: pa.Table) -> str:
 
 
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The entries as text: medians, and costs with the least and most of all runs."""
+    """The entries as text: medians, and costs with the least and most of all runs.
+
+    A table without entries has one line of dashes.
+    """
     import pandas as pd
 
-    return pd.DataFrame(
-        [
-            {
-                "What": titled(one.what),
-                "Quantity": f"{one.quantity} [{one.unit}]",
-                "Ours": figure_of(one.ours),
-                "Against": one.baseline,
-                "There": figure_of(one.against),
-                "Times as dear": f"{one.cost:.2f} ({one.low:.2f} to {one.high:.2f})",
-                "Promised": f"{one.limit:g}" if one.limit == one.limit else "–",
-            }
-            for one in frame.itertuples(index=False)
-        ],
-        columns=["What", "Quantity", "Ours", "Against", "There", "Times as dear", "Promised"],
-    )
+    columns = ["What", "Quantity", "Ours", "Baseline", "Times as dear", "Promised"]
+    lines: list[tuple[str, ...]] = [
+        (
+            titled(one.what),
+            f"{one.quantity} [{one.unit}]",
+            figure_of(one.ours),
+            figure_of(one.against),
+            f"{one.cost:.2f} ({one.low:.2f} to {one.high:.2f})",
+            f"{one.limit:g}" if one.limit == one.limit else "–",
+        )
+        for one in frame.itertuples(index=False)
+    ]
+    return pd.DataFrame(lines or [("–",) * len(columns)], columns=columns)
+
+
+def use_table(frame: pd.DataFrame, generators: Sequence[str]) -> pd.DataFrame:
+    """Medians at use by quantity (lines), of generators and of what they are set against.
+
+    Beside a generator's median stands how many times as dear it is as zeros, in brackets.
+    """
+    import pandas as pd
+
+    used = frame[frame["benchmark"].isin(AT_USE)]
+    lines = []
+    for (quantity, unit), own in used.groupby(["quantity", "unit"], sort=False):
+        zeros = own[own["baseline"].str.startswith("zeros")]
+        alone = own.drop(zeros.index)
+        told = {one.what: f"{figure_of(one.ours)} ({one.cost:.2f})" for one in zeros.itertuples()}
+        lines.append(
+            (
+                f"{quantity} [{unit}]",
+                *(told.get(word, "–") for word in generators),
+                figure_of(zeros["against"].median()),
+                figure_of(alone["against"].median()) if len(alone) else "–",
+            )
+        )
+    columns = ["Quantity", *generators, "zeros", "seen alone"]
+    return pd.DataFrame(lines or [("–",) * len(columns)], columns=columns)
 
 
 def figure_of(value: float) -> str:
