@@ -42,11 +42,12 @@ FUSIONS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths of the modalities, of which the first is seen; calls that are timed; largest batch."""
+    """Widths of the modalities, the first of which is seen; calls, rows of a batch and steps."""
 
     widths: tuple[int, ...] = (512, 512, 512)  # as of CLIP ViT-B/32
-    calls: int = 300
+    calls: int = 200
     rows: int = 256
+    steps: int = BLOCK
 
 
 def _task(widths: tuple[int, ...]) -> MissingTask:

@@ -8,6 +8,7 @@ Nothing is trained: it takes as long.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 
 from benchmarks import _virtual
 from benchmarks._memory import elsewhere, taken
@@ -16,60 +17,89 @@ from benchmarks._virtual import FUSIONS, Answer, Sizes
 from benchmarks._world import threads
 from mglib.missing.generators import WORDS
 from mglib.missing.training import MissingTraining
-from mglib.report.bench import Entry, compare
+from mglib.report.bench import Entry, Part, compare
 from mglib.trials.sampling import BLOCK
 
-QUICK = Sizes(widths=(24, 16, 16), calls=3, rows=8)
+VERSION = 1  # raised when what is timed here changes
+QUICK = Sizes(widths=(24, 16, 16), calls=3, rows=8, steps=2)
 FPS, MOST_STREAMS = 25, 2**15
 REPEATS = 3
 ZEROS, ALONE = "zeros in its place", "the seen modality alone"
 
 
-def at_use(sizes: Sizes, repeats: int) -> list[Entry]:
-    """Latency, throughput and streams of frames, features already there, for every generator."""
-    one, many = (_virtual.utterances(rows, sizes.widths[0]) for rows in (1, sizes.rows))
+def _sides(word: str, sizes: Sizes) -> tuple[Answer, Answer]:
+    """A network that generates what is missing, and the same with zeros in its place."""
+    model = _virtual.model_of(word, sizes.widths)
+    return _virtual.generating(model), _virtual.filling(model.reader, sizes.widths)
+
+
+def utterance(sizes: Sizes, repeats: int) -> list[Entry]:
+    """Latency of one utterance with every generator, features already there."""
+    one = _virtual.utterances(1, sizes.widths[0])
+
+    def latency(answer: Answer) -> Callable[[], float]:
+        return _virtual.latency(lambda: answer(one), sizes.calls)
+
+    entries, single = list[Entry](), latency(_virtual.alone(sizes.widths[0]))
+    for word in WORDS:
+        ours, zeros = map(latency, _sides(word, sizes))
+        for baseline, other in ((ZEROS, zeros), (ALONE, single)):
+            unit = "CPU microseconds per utterance"
+            entries.append(compare(f"{word}, latency", unit, baseline, ours, other, repeats))
+    return entries
+
+
+def batch(sizes: Sizes, repeats: int) -> list[Entry]:
+    """Throughput of whole batches with every generator."""
+    many = _virtual.utterances(sizes.rows, sizes.widths[0])
+
+    def throughput(answer: Answer) -> Callable[[], float]:
+        return _virtual.throughput(answer, many, sizes.calls // 3)
+
+    return [
+        compare(
+            f"{word}, batch of {sizes.rows}",
+            "utterances per CPU second",
+            ZEROS,
+            *map(throughput, _sides(word, sizes)),
+            repeats,
+        )
+        for word in WORDS
+    ]
+
+
+def stream(sizes: Sizes, repeats: int) -> list[Entry]:
+    """Streams of frames that one thread serves with every generator, by themselves and together."""
+    one = _virtual.utterances(1, sizes.widths[0])
+    most = MOST_STREAMS if sizes.rows > QUICK.rows else 4
+
+    def alone(answer: Answer) -> Callable[[], float]:
+        once = _virtual.one_by_one(answer, lambda: one)
+        return _virtual.streams_alone(once, sizes.calls, FPS)
+
+    def together(answer: Answer) -> Callable[[], float]:
+        return _virtual.streams_together(answer, sizes.widths[0], FPS, most)
+
     entries = []
     for word in WORDS:
-        model = _virtual.model_of(word, sizes.widths)
-        ours = _virtual.generating(model)
-        zeros = _virtual.filling(model.reader, sizes.widths)
-        single = _virtual.alone(sizes.widths[0])
-
-        def latency(answer: Answer) -> Callable[[], float]:
-            return _virtual.latency(lambda: answer(one), sizes.calls)
-
-        def throughput(answer: Answer) -> Callable[[], float]:
-            return _virtual.throughput(answer, many, sizes.calls // 3)
-
-        def alone(answer: Answer) -> Callable[[], float]:
-            once = _virtual.one_by_one(answer, lambda: one)
-            return _virtual.streams_alone(once, sizes.calls, FPS)
-
-        def together(answer: Answer) -> Callable[[], float]:
-            most = MOST_STREAMS if sizes.rows > QUICK.rows else 4
-            return _virtual.streams_together(answer, sizes.widths[0], FPS, most)
-
-        for name, unit, measure, others in (
-            ("latency", "CPU microseconds per utterance", latency, {ZEROS: zeros, ALONE: single}),
-            (f"batch of {sizes.rows}", "utterances per CPU second", throughput, {ZEROS: zeros}),
-            ("frame by frame", f"streams of {FPS} fps", alone, {ZEROS: zeros}),
-            ("frames together", f"streams of {FPS} fps", together, {ZEROS: zeros}),
-        ):
-            for baseline, answer in others.items():
-                both = measure(ours), measure(answer)
-                entries.append(compare(f"{word}, {name}", unit, baseline, *both, repeats))
+        for name, measure in (("frame by frame", alone), ("frames together", together)):
+            ours, zeros = map(measure, _sides(word, sizes))
+            unit = f"streams of {FPS} fps"
+            entries.append(compare(f"{word}, {name}", unit, ZEROS, ours, zeros, repeats))
     return entries
 
 
 def memory(sizes: Sizes, repeats: int) -> list[Entry]:
     """Peak memory of a network and of its answers to one batch, in a fresh process."""
+    zeros = elsewhere(taken, _virtual.building, "", sizes)
+    again = cycle([zeros() for _ in range(repeats)])  # measured once for all generators
     return [
         compare(
             f"{word}, memory at a batch of {sizes.rows}",
             "MiB for weights and answers",
             ZEROS,
             elsewhere(taken, _virtual.building, word, sizes),
-            elsewhere(taken, _virtual.building, "", sizes),
+            again.__next__,
             repeats,
         )
         for word in WORDS
@@ -87,7 +117,7 @@ def with_encoders(sizes: Sizes, repeats: int) -> list[Entry]:
         model = _virtual.model_of("pairwise", widths)
         answers = _virtual.generating(model), _virtual.filling(model.reader, widths)
         ours, zeros = (_virtual.one_by_one(answer, encode) for answer in answers)
-        calls = max(3, sizes.calls // 10)
+        calls = max(3, sizes.calls // 15)
         entries.append(
             compare(
                 f"{name} and pairwise, latency",
@@ -124,9 +154,9 @@ def seconds_of(training: MissingTraining, steps: int) -> Callable[[], float]:
     return seconds
 
 
-def in_training(steps: int, repeats: int) -> list[Entry]:
+def in_training(sizes: Sizes, repeats: int) -> list[Entry]:
     """Mid and early fusion and TRML, relative to late fusion."""
-    measured = {word: seconds_of(_virtual.training_of(word), steps) for word in FUSIONS}
+    measured = {word: seconds_of(_virtual.training_of(word), sizes.steps) for word in FUSIONS}
     late = measured.pop("late")
     return [
         compare(
@@ -141,13 +171,32 @@ def in_training(steps: int, repeats: int) -> list[Entry]:
     ]
 
 
+def _scaled(entries: Callable[[Sizes, int], list[Entry]]) -> Callable[[bool], list[Entry]]:
+    """Entries at the sizes and repeats of a figure, or those that only show that it works."""
+
+    def run(quick: bool) -> list[Entry]:
+        with threads(1):
+            return entries(*((QUICK, 1) if quick else (Sizes(), REPEATS)))
+
+    return run
+
+
+TRML = ("missing", "missing_method/trml")
+PARTS = {
+    "utterance": Part(_scaled(utterance), TRML),
+    "batch": Part(_scaled(batch), TRML),
+    "stream": Part(_scaled(stream), TRML),
+    "memory": Part(_scaled(memory), TRML),
+    "encoders": Part(
+        _scaled(with_encoders),
+        (*TRML, "perceptor/efficientnet_lite0", "perceptor/universal_sentence_encoder"),
+    ),
+    "training": Part(
+        _scaled(in_training), (*TRML, "missing_method/ume_mma", "missing_method/early_fusion")
+    ),
+}
+
+
 def run(quick: bool) -> list[Entry]:
     """Every generator at use, and every fusion in training; `quick` only shows that it works."""
-    sizes, steps, repeats = (QUICK, 2, 1) if quick else (Sizes(), BLOCK, REPEATS)
-    with threads(1):
-        return [
-            *at_use(sizes, repeats),
-            *memory(sizes, repeats),
-            *with_encoders(sizes, repeats),
-            *in_training(steps, repeats),
-        ]
+    return [entry for part in PARTS.values() for entry in part.run(quick)]

@@ -244,6 +244,7 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
     if "answers" in identity:
         found.append(f"dataset/{identity['answers']['dataset']}")
     found += [f"measure/{name}" for name in identity.get("measure", {})]
+    found += identity.get("timed", {})
     for data in filter(None, (identity.get(name) for name in ("data", "unseen", "source"))):
         found += ["splits", "store", f"dataset/{data['dataset']}"]
         names = map(registry.base_name, data["versions"]["perceptors"])

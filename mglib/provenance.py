@@ -175,6 +175,14 @@ def _environment() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """The name of the processor, as Linux tells it; "unknown" where it does not."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
 class Record:
     """Provenance of one piece of work; start it before the work, `finish` it after."""
 

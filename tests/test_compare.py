@@ -131,3 +131,19 @@ def test_all_cells_have_a_page_and_every_file_its_record(folders):
     page = Page(notebook_page(folder / "notebooks" / "compare.ipynb", folders).read_text())
     assert len(page.find("table")) == 1 and len(page.find("tr")) == 5
     assert page.find("h1")[0][1] == "Rebuilt here against reference"
+
+
+def test_costs_are_shown_without_a_verdict(capsys):
+    fixed = {"task": "costs", "metric": "ratio", "split": None, "step": None}
+    both([row("k", 3.0, **fixed)], [row("k", 1.0, **fixed)])
+    assert main(["compare", "--paper"]) == 0
+    assert told().endswith(
+        "; 1 ratios of costs, which hang on the machine, are shown without a verdict"
+    )
+    assert f"| `{NAME}` | 1 | 1 | – | – | none |" in material("tables/compare.md")
+    capsys.readouterr()
+    assert main(["compare"]) == 0
+    out = capsys.readouterr().out
+    assert "3.0000" in out and "1.0000" in out and "none" in out
+    assert main(["compare", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tolerance"] is None

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mglib.analysis.costs import COSTS
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -40,7 +42,7 @@ def last_values(rows: pa.Table) -> pd.DataFrame:
     """Each key's values at its last step on the test part, or of no part: CELL, asked, key, value.
 
     `asked` holds the parameters of a measure, which no algorithm names. A null value (diverged)
-    stays.
+    stays. Of costs the medians of the ratios over all runs are there, and nothing else.
     """
     import pyarrow.compute as pc
 
@@ -53,7 +55,10 @@ def last_values(rows: pa.Table) -> pd.DataFrame:
     frame = cells.where(cells.notna(), "").assign(
         asked=asked.fillna(""), key=frame["key"], value=frame["value"].astype(float)
     )
-    return frame.drop_duplicates([*CELL, "asked", "key"])
+    own = [*CELL, "asked", "key"]
+    frame = frame[(frame["task"] != COSTS) | (frame["metric"] == "ratio")]
+    medians = frame[frame["task"] == COSTS].groupby(own)["value"].transform("median")
+    return frame.assign(value=medians.combine_first(frame["value"])).drop_duplicates(own)
 
 
 def compare_cells(here: pa.Table, reference: pa.Table) -> pd.DataFrame:
@@ -61,6 +66,7 @@ def compare_cells(here: pa.Table, reference: pa.Table) -> pd.DataFrame:
 
     `beyond` says whether a cell differs by more than its tolerance; such cells come first, then
     the others by how much of it they use. A run that diverged on one side alone is beyond any.
+    Cells of costs have no tolerance (not a number), are never beyond it, and come last.
     """
     own = [*CELL, "asked"]
     both = last_values(here).merge(
@@ -78,8 +84,10 @@ def compare_cells(here: pa.Table, reference: pa.Table) -> pd.DataFrame:
     ).reset_index()
     cells["difference"] = (cells["here"] - cells["reference"]).where(~cells["same"], 0.0)
     size = cells["reference"].abs().clip(lower=1.0).fillna(1.0)
-    cells["tolerance"] = TOLERANCE * size / np.sqrt(cells["n"])
-    cells["beyond"] = cells["lost"] | (cells["difference"].abs() > cells["tolerance"])
+    judged = cells["task"] != COSTS
+    cells["tolerance"] = (TOLERANCE * size / np.sqrt(cells["n"])).where(judged)
+    beyond = cells["lost"] | (cells["difference"].abs() > cells["tolerance"])
+    cells["beyond"] = beyond & judged
     used = (cells["difference"].abs() / cells["tolerance"]).where(~cells["lost"], np.inf)
     order = used.sort_values(ascending=False, kind="stable").index
     return cells.loc[order].drop(columns="lost").reset_index(drop=True)

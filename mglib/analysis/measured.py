@@ -37,14 +37,18 @@ def asked(
     """Key -> question, as the columns of its rows, and identity.
 
     The key is the digest of the identity: the question, the declared version of the measure by the
-    name of its module, and what decides the data; nothing needs to be prepared.
+    name of its module, and what decides the data; nothing needs to be prepared. A question without
+    data says in `timed` which versioned parts it times, with their versions, which is no column.
     """
     data_of = cache(data_identity)
     found = {}
     for question in questions:
-        data = data_of(question["dataset"], question["perceptor"])
         columns = {**question, "hparams": json.dumps(question.get("hparams", {}), sort_keys=True)}
-        identity = {"question": columns, "data": data, "measure": {**measure}}
+        if "timed" in columns:
+            about = {"timed": {**columns.pop("timed")}}
+        else:
+            about = {"data": data_of(question["dataset"], question["perceptor"])}
+        identity = {"question": columns, **about, "measure": {**measure}}
         key = digest(identity)
         found[key] = ({**columns, "key": key}, identity)
     return found

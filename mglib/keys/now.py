@@ -9,6 +9,7 @@ from typing import Any
 
 from mglib.errors import MglibError
 from mglib.features import data_identity
+from mglib.keys.versions import declared
 from mglib.lineage import measures
 from mglib.missing.sequences.trial import SequenceTrial
 from mglib.missing.trial import MissingTrial
@@ -55,7 +56,7 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
     Raises MglibError for a name that is registered no more, OtherForm for an unknown question.
     """
     question = dict(identity.get("question", {}))
-    if not {"dataset", "perceptor"} <= question.keys():
+    if "timed" not in identity and not {"dataset", "perceptor"} <= question.keys():
         raise OtherForm("the question names no dataset and perceptor")
     kind = _kind(identity)
     if kind:
@@ -68,7 +69,11 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
         except TypeError as error:
             raise OtherForm(f"a trial has other fields now ({error})") from error
     else:
-        found = {**identity, "data": data_identity(question["dataset"], question["perceptor"])}
+        found = {**identity}
+        if "timed" in identity:
+            found["timed"] = {part: declared(part) for part in identity["timed"]}
+        else:
+            found["data"] = data_identity(question["dataset"], question["perceptor"])
         if "measure" in identity:
             now = measures()
             if unknown := sorted(identity["measure"].keys() - now.keys()):
@@ -79,7 +84,7 @@ def identity_now(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kind(identity: Mapping[str, Any]) -> Any:
     """The class of trials that a question is of; None for a measure."""
-    if "algorithm" in identity.get("question", {}):
+    if "algorithm" in identity:
         return Trial
     kinds = {"transfer": TransferTrial, "sequences": SequenceTrial, "missing": MissingTrial}
     return next((kind for name, kind in kinds.items() if name in identity), None)
@@ -112,6 +117,7 @@ def name_of(place: str, identity: Mapping[str, Any]) -> str:
         ("data.sources.", "source"),
         ("data.parameters.", "parameters of"),
         ("measure.", "measure"),
+        ("timed.", "timed"),
         ("question.", "the question's"),
     ):
         if place.startswith(start):
@@ -131,7 +137,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for place in sorted(old.keys() | new.keys()):
         before, after = old.get(place), new.get(place)
         if before != after:
-            version = place in _VERSIONS or place.startswith(("data.versions.", "measure."))
+            version = place in _VERSIONS or place.startswith(
+                ("data.versions.", "measure.", "timed.")
+            )
             word = "version " if version else ""
             told = f"{word}{_shown(before)} then, {_shown(after)} now"
             alike = _shown(before) == _shown(after)

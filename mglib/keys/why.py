@@ -144,14 +144,18 @@ def _relative(path: str) -> str:
 def _question(found: Mapping[str, Any]) -> Iterator[str]:
     asked = dict(found["question"] or found["columns"])
     head = [f"{asked[n]}" for n in ("task",) if n in asked]
-    if asked.get("algorithm"):
+    timed = "timed" in (found["identity"] or {})
+    if timed:
+        head.append(f"benchmark {asked['algorithm']}")
+    elif asked.get("algorithm"):
         head.append(f"algorithm {asked['algorithm']} ({asked.get('variant')})")
     if asked.get("method"):
         kind = f" on body {asked['body']}" if "body" in asked else f", law {asked.get('law')}"
         head.append(f"method {asked['method']}{kind}")
     if asked.get("way"):
         head.append(f"lost frames {asked['way']}, law {asked.get('law')}")
-    yield f"{', '.join(head)} on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
+    on = f" on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
+    yield ", ".join(head) + ("" if timed else on)
     if "train" in asked:
         train = asked["train"]
         train = "+".join(train) if isinstance(train, list) else train
@@ -186,7 +190,10 @@ def _versions(identity: Mapping[str, Any]) -> Iterator[str]:
     elif "missing" in identity:
         one += [f"{n} {question.get(n)} {identity[n]}" for n in ("method", "law", "pairing")]
     one += [f"measure {name} {version}" for name, version in identity.get("measure", {}).items()]
+    one += [f"{part} {version}" for part, version in identity.get("timed", {}).items()]
     yield ", ".join(one)
+    if not data:
+        return
     versions = data.get("versions", {})
     yield (
         f"dataset {data.get('dataset')} {versions.get('dataset')}, features {data.get('format')}, "

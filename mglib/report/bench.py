@@ -1,4 +1,8 @@
-"""Benchmarks: modules of the top-level folder `benchmarks/`, each with `run(quick) -> [Entry]`."""
+"""Benchmarks: modules of the top-level folder `benchmarks/`, each with `run(quick) -> [Entry]`.
+
+One whose entries become rows of the paper has `PARTS` as well, which can be run one by one under
+names such as `meta_gradients/minilm`, and a `VERSION`, raised when what is timed there changes.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
 
 from mglib import paths
+from mglib.analysis.costs import Timed
 from mglib.errors import unknown
+from mglib.keys.versions import declared
 
 DISTURBED = 0.1  # share of the machine that other programs may take before figures are doubted
 
@@ -37,6 +44,14 @@ class Entry(TypedDict):
     ratio: float
     runs: list[Run]
     limit: float | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some entries of a benchmark, and the versioned parts of mglib that they time."""
+
+    run: Callable[[bool], list[Entry]]
+    timed: tuple[str, ...]
 
 
 class Others:
@@ -112,6 +127,7 @@ def names() -> list[str]:
 
 def load(name: str) -> ModuleType:
     """A module of `benchmarks/`; raises MglibError for an unknown name."""
+    name = name.partition("/")[0]
     if name not in names():
         raise unknown("benchmark", name, names())
     # Worker processes import what is measured, too, and are handed this path.
@@ -120,16 +136,42 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"benchmarks.{name}")
 
 
+def part_of(name: str) -> Part:
+    """The part of a benchmark under 'benchmark/part'; raises MglibError if there is none."""
+    benchmark, _, part = name.partition("/")
+    found: dict[str, Part] = getattr(load(benchmark), "PARTS", {})
+    if part not in found:
+        raise unknown(f"part of {benchmark}", part, found)
+    return found[part]
+
+
+def timed(name: str) -> Timed:
+    """What the part 'benchmark/part' times, in the versions declared now: for the keys of rows."""
+    found = {versioned: declared(versioned) for versioned in part_of(name).timed}
+    return Timed(int(load(name).VERSION), found)
+
+
 def run_benchmarks(
     wanted: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = lambda name: None
 ) -> list[Entry]:
-    """The entries of the named benchmarks, or of all; raises MglibError for an unknown name."""
-    modules = {name: load(name) for name in wanted or names()}
+    """The entries of the named benchmarks or parts of them, or of all benchmarks.
+
+    Raises MglibError for an unknown name, before anything runs.
+    """
+    runs = {
+        name: part_of(name).run if "/" in name else load(name).run for name in wanted or names()
+    }
     entries: list[Entry] = []
-    for name, module in modules.items():
+    for name, run in runs.items():
         say(name)
-        entries += module.run(quick)
+        entries += run(quick)
     return entries
+
+
+def watched(name: str, quick: bool) -> tuple[list[Entry], float]:
+    """The entries of a benchmark or part, and what share of the machine others took meanwhile."""
+    others = Others()
+    return run_benchmarks([name], quick), others.share()
 
 
 def table(entries: Iterable[Entry]) -> str:

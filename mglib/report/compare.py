@@ -37,6 +37,11 @@ class Comparison:
     copied: int
 
     @property
+    def judged(self) -> pd.DataFrame:
+        """The cells that have a tolerance: all but costs, which hang on the machine."""
+        return self.cells[self.cells["tolerance"].notna()]
+
+    @property
     def beyond(self) -> int:
         """The number of cells beyond their tolerance."""
         return int(self.cells["beyond"].sum())
@@ -52,11 +57,13 @@ class Comparison:
 
     def told(self) -> str:
         """Head line and all cells as text, those beyond tolerance first."""
-        same = int(self.cells["same"].sum())
+        same = int(self.judged["same"].sum())
         head = (
-            f"{self.keys} runs in {len(self.cells)} cells, {same} identical, {self.beyond} beyond "
+            f"{self.keys} runs in {len(self.judged)} cells, {same} identical, {self.beyond} beyond "
             f"tolerance; {self.unknown} runs are not in the reference"
         )
+        if timed := len(self.cells) - len(self.judged):
+            head += f"; {timed} ratios of costs are shown without a verdict"
         if self.cells.empty:
             return head
         return f"{head}\n{cell_table(self.cells).to_string(index=False)}"
@@ -105,18 +112,20 @@ def compared(experiment: str, profile: str) -> Comparison | None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−")
+    return f"{value:.4f}".replace("-", "−") if value == value else "none"
 
 
 def _line(name: str, found: Comparison | None) -> dict[str, str]:
     if found is None or found.cells.empty:
         words = ["–"] * 5
+    elif found.judged.empty:
+        words = [f"{found.keys:,}", f"{len(found.cells):,}", "–", "–", "none"]
     else:
         worst = found.cells.iloc[0]
         words = [
             f"{found.keys:,}",
-            f"{len(found.cells):,}",
-            f"{int(found.cells['same'].sum()):,}",
+            f"{len(found.judged):,}",
+            f"{int(found.judged['same'].sum()):,}",
             _number(abs(worst["difference"])),
             _number(worst["tolerance"]),
         ]
@@ -148,14 +157,19 @@ def sentence(found: dict[str, Comparison | None], profile: str) -> str:
     there = [one for one in found.values() if one is not None]
     if not there:
         return "Nothing was recomputed for this copy, which prints the committed rows alone"
-    cells = sum(len(one.cells) for one in there)
-    same = sum(int(one.cells["same"].sum()) for one in there)
+    cells = sum(len(one.judged) for one in there)
+    same = sum(int(one.judged["same"].sum()) for one in there)
+    timed = sum(len(one.cells) for one in there) - cells
     beyond, lacking = sum(one.beyond for one in there), sum(one.unknown for one in there)
     text = f"Of {cells:,} cells computed again here at profile `{profile}`, {same:,} are identical"
     text += f" and {beyond:,} beyond tolerance" if beyond else " and all within tolerance"
-    if not cells:
+    if not cells and not timed:
         return (
             f"None of the {lacking:,} runs computed here at profile `{profile}` is in the reference"
+        )
+    if timed:
+        text += (
+            f"; {timed:,} ratios of costs, which hang on the machine, are shown without a verdict"
         )
     if lacking:
         text += f"; {lacking:,} runs have no counterpart in the reference"
