@@ -73,6 +73,16 @@ class TRML(MissingMethod):
                 f"matching '{own['matching']}' has no targets to soften; soft 'yes' goes with "
                 f"{', '.join(matching.CONTRASTING)}"
             )
+        if own["generator"] == generators.COPY:
+            idle = {"depth": own["depth"] != 2, "inner": own["inner"] != "hidden"}
+            if any(idle.values()):
+                named = " and ".join(name for name, asked in idle.items() if asked)
+                raise MglibError(f"generator 'copy' has no layers: leave {named} as it is")
+            if own["encoder"] == "none" and own["matching"] != "none":
+                raise MglibError(
+                    "copies of frozen features learn nothing from matching: generator 'copy' needs "
+                    "matching 'none', or encoder 'linear'"
+                )
 
     @classmethod
     def check_task(cls, modalities: int, classes: int) -> None:

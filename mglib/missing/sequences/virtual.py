@@ -114,10 +114,12 @@ class VirtualModel(SequenceModel):
         """Logits [T, B, C]; where no frame of the second sequence is seen, of what stands in."""
         if self.stand_in == ALONE:
             return super().logits(x[:1], seen[:1], inside[:1])
-        unused = torch.ones_like(seen[0][..., 0])
-        batch = SequenceBatch(x, seen, inside, unused, unused)
-        real, made, _ = self.both(batch)
-        return torch.where(self.complete(batch)[..., None], real, made)
+        there = seen[1].any(-1)
+        if there.all():
+            return super().logits(x, seen, inside)
+        unused = torch.ones_like(there)
+        real, made, _ = self.both(SequenceBatch(x, seen, inside, unused, unused))
+        return torch.where(there[..., None], real, made)
 
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Task on what is complete, task with what stands in, and matching, [T]."""
