@@ -103,7 +103,6 @@ def contrasts(
     Columns: keys, `along`, mean, low, high, n, p (Holm's, over the whole table) and verdict:
     "higher", "lower" or "a tie". Empty with fewer than two splits.
     """
-    import numpy as np
     import pandas as pd
 
     found = []
@@ -114,10 +113,16 @@ def contrasts(
             tested.insert(at, name, value)
         found.append(tested)
     table = pd.concat(found, ignore_index=True)
-    table["p"] = holm([float(p) for p in table["raw"]])
+    return judged(table.assign(p=table["raw"])).drop(columns=["seen", "raw"])
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts with p corrected by Holm over the whole table, and their verdicts by it."""
+    import numpy as np
+
+    p = holm([float(own) for own in table["p"]])
     sign = np.where(table["mean"] > 0, "higher", "lower")
-    table["verdict"] = np.where(table["p"] <= 1 - LEVEL, sign, "a tie")
-    return table.drop(columns=["seen", "raw"])
+    return table.assign(p=p, verdict=np.where(np.array(p) <= 1 - LEVEL, sign, "a tie"))
 
 
 def area_table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mglib.missing.results.lost_frames import at_chosen, cell_of
+from mglib.missing.results.lost_frames import at_chosen, cell_of, contrasts, judged
 from mglib.missing.results.values import intervals
 from mglib.missing.sequences.laws import NONE
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from mglib.missing.sequences.virtual_trial import VirtualTrial
 
-ASKED = ("dataset", "perceptor", "present", "missing", "line", "rate", "seed", "split_seed")
+ASKED = (
+    *("dataset", "perceptor", "present", "missing", "line", "stand_in", "matching"),
+    *("rate", "seed", "split_seed"),
+)
 
 
 def line_of(stand_in: str, matching: str) -> str:
@@ -26,8 +29,8 @@ def lacking(frame: pd.DataFrame, trials: Mapping[str, VirtualTrial]) -> pd.DataF
     """Each trial's test values at its chosen checkpoint, complete and without the second sequence.
 
     `frame` are rows, `trials` by key. Columns: dataset, perceptor, present, missing, line (see
-    `line_of`), rate (of incomplete rows in training), seed, split_seed, key, step, complete
-    (whether both sequences are there), accuracy, cross_entropy.
+    `line_of`), stand_in, matching, rate (of incomplete rows in training), seed, split_seed, key,
+    step, complete (whether both sequences are there), accuracy, cross_entropy.
     """
     import pandas as pd
 
@@ -35,7 +38,7 @@ def lacking(frame: pd.DataFrame, trials: Mapping[str, VirtualTrial]) -> pd.DataF
     asked = [
         (
             *(own.dataset, own.perceptor, *own.modalities, line_of(own.stand_in, own.matching)),
-            *(own.rate, own.seed, own.split_seed),
+            *(own.stand_in, own.matching, own.rate, own.seed, own.split_seed),
         )
         for own in (trials[key] for key in wide["key"])
     ]
@@ -59,6 +62,30 @@ def at_every_rate(
         [values[~same], *(values[same].assign(rate=float(rate)) for rate in rates)],
         ignore_index=True,
     )
+
+
+def against(
+    values: pd.DataFrame, along: str, reference: str, keys: Sequence[str], share: float
+) -> pd.DataFrame:
+    """Every value of column `along` minus `reference`, by split, for each combination of `keys`.
+
+    Means over the rates that both have. Columns as of `lost_frames.contrasts`, p by Holm over the
+    whole table; empty with fewer than two splits, or where nothing stands beside the reference.
+    """
+    import pandas as pd
+
+    found = []
+    for _, own in values.groupby([*keys], sort=False):
+        known = own[own[along] == reference]
+        for _, other in own[own[along] != reference].groupby(along, sort=False):
+            rates = {*known["rate"]} & {*other["rate"]}
+            both = pd.concat([known, other])
+            if rates:
+                both = both[both["rate"].isin(rates)]
+                found.append(contrasts(both, along, reference, keys, share))
+    columns = [*keys, along, "mean", "low", "high", "n", "p", "verdict"]
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+    return judged(table)[columns]
 
 
 def rate_table(
