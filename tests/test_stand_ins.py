@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from _sequences import made_virtual, virtual_training
 
-from mglib.missing.results.lost_frames import contrasts
-from mglib.missing.results.stand_ins import at_every_rate, lacking, line_of, rate_table
+from mglib.analysis.pairs import corrected_t_test, holm
+from mglib.missing.results.stand_ins import against, at_every_rate, lacking, line_of, rate_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ALONE, ZEROS = line_of("alone", "none"), line_of("zeros", "none")
@@ -58,8 +59,48 @@ def test_what_no_rate_changes_stands_at_every_rate(said):
     own = everywhere[everywhere["line"] == ALONE]
     by_rate = own.pivot_table(index="split_seed", columns="rate", values="accuracy")
     assert (by_rate[0.5] == by_rate[1.0]).all()
-    tested = contrasts(everywhere, "line", ALONE, ["rate"], 0.2)
-    assert set(tested["line"]) == {ZEROS} and [*tested["rate"]] == [0.5, 1.0]
     table = rate_table(found[~found["complete"]], {ALONE: "alone", ZEROS: "zeros"}, [0.5, 1.0], 0.2)
     assert [*table.columns] == ["Stand-in", "50 %", "100 %"]
     assert table.iloc[0, 1] == "–" and "±" in table.iloc[0, 2] and "±" in table.iloc[1, 1]
+
+
+def made_values():
+    """Accuracies by line, rate and split; what is matched was not asked at rate 1."""
+    random = np.random.RandomState(0)
+    pairs = [("pooled", "none"), ("pooled", "pooled"), ("frames", "none"), ("frames", "frames")]
+    return pd.DataFrame(
+        [
+            (stand_in, matching, rate, split, 0, random.rand())
+            for stand_in, matching in pairs
+            for rate in (0.0, 1.0)
+            for split in range(4)
+            if rate < 1 or matching == "none"
+        ],
+        columns=["stand_in", "matching", "rate", "split_seed", "seed", "accuracy"],
+    )
+
+
+def test_contrasts_are_over_common_rates_and_corrected_over_the_question():
+    values = made_values()
+    found = against(values, "matching", "none", ["stand_in"], 0.2)
+    assert [*zip(found["stand_in"], found["matching"], strict=True)] == [
+        ("pooled", "pooled"),
+        ("frames", "frames"),
+    ]
+    raw = []
+    for own in found.itertuples():
+        here = values[(values["stand_in"] == own.stand_in) & (values["rate"] == 0)]
+        table = here.pivot_table(index="split_seed", columns="matching", values="accuracy")
+        gaps = table[own.matching] - table["none"]
+        assert own.mean == pytest.approx(gaps.mean())
+        raw.append(corrected_t_test(gaps.tolist(), 0.2).p)
+    assert [*found["p"]] == pytest.approx(holm(raw))
+    level = against(values, "stand_in", "pooled", ["matching"], 0.2)
+    assert [*level["matching"]] == ["none"]  # by frames there is no summary to compare with
+    by_split = values[values["matching"] == "none"].pivot_table(
+        index="split_seed", columns="stand_in", values="accuracy"
+    )
+    (own,) = level.itertuples()
+    assert own.mean == pytest.approx((by_split["frames"] - by_split["pooled"]).mean())
+    for empty in (values[values["split_seed"] == 0], values[values["matching"] != "none"]):
+        assert against(empty, "matching", "none", ["stand_in"], 0.2).empty
