@@ -28,6 +28,7 @@ class TRML(MissingMethod):
     at random; an incomplete row has only the generated term. Matching is over rows that have what
     is made and what it is made from. `soft`: rows of like answers count as matches. `stop`: no
     gradient to real features, which have one only behind an `encoder`.
+    The generator "copy" learns nothing: the limit where no row is complete.
     Source: TRML (arXiv 2401.13697) as its abstract and reviews tell; sizes, weight, temperature,
     direction and pairs are not known. Ours: both directions of cross-entropy, the temperature that
     CLIP starts with, weight 1, two layers with GELU as wide as the fusion's hidden layer (`inner`
