@@ -2,10 +2,10 @@
 
 A *part* is what carries a version of its own: `engine`, `store` (features and how they are made),
 `splits`, `transfer` (training of bodies), `missing` (training with missing modalities),
-`sequences` (with lost frames), `algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`,
-`transfer_method/<name>`, `body/<name>`, `missing_method/<name>`, `law/<name>`, `pairing/<name>`,
-`measure/<module>`. Its files are its module and what that imports of mglib, up to parts whose
-versions stand in the key anyway.
+`sequences` (with lost frames), `virtual` (with sequences that are missing whole),
+`algorithm/<name>`, `dataset/<name>`, `perceptor/<name>`, `transfer_method/<name>`, `body/<name>`,
+`missing_method/<name>`, `law/<name>`, `pairing/<name>`, `measure/<module>`. Its files are its
+module and what that imports of mglib, up to parts whose versions stand in the key anyway.
 What decides no result (errors, paths, registry, progress, reports) belongs to none.
 """
 
@@ -36,6 +36,7 @@ STANDING = {
     "transfer": ("mglib.transfer.training",),
     "missing": ("mglib.missing.training",),
     "sequences": ("mglib.missing.sequences.training",),
+    "virtual": ("mglib.missing.sequences.virtual_training",),
 }
 # Asks measures and writes their rows: decides no value, and would else be a file of every measure.
 ASKING = {"mglib.analysis.measured"}
@@ -237,6 +238,7 @@ def parts_of(identity: Mapping[str, Any]) -> list[str]:
         found += [f"body/{name}" for name in [question["body"]] if name in registry.bodies.names()]
     if "sequences" in identity:
         found += ["missing", "sequences"]
+        found += ["virtual", "law/victim"] if "virtual" in identity else []
     elif "missing" in identity:
         found += ["missing", f"missing_method/{registry.base_name(question['method'])}"]
         found += [f"{kind}/{registry.base_name(question[kind])}" for kind in ("law", "pairing")]

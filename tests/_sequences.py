@@ -10,6 +10,8 @@ from mglib.missing.answers import Answered
 from mglib.missing.sequences.bank import make_bank
 from mglib.missing.sequences.training import SequenceTraining
 from mglib.missing.sequences.trial import SequenceTrial
+from mglib.missing.sequences.virtual_training import VirtualTraining
+from mglib.missing.sequences.virtual_trial import VirtualTrial
 
 NAMES = ("accelerometer", "gyroscope")
 FRAMES, WIDTHS, CLASSES = (7, 5), (3, 2), 3
@@ -48,3 +50,21 @@ def trained(trials):
     training = made_training(trials)
     training.run()
     return training
+
+
+def made_virtual(
+    stand_in="frames", matching="none", seed=0, rate=0.5, split=0, steps=24, **hparams
+):
+    more = {"weight": 1.0, "temperature": 0.2, **hparams}
+    stop = bool(more.pop("stop", True))
+    told = json.dumps({**HPARAMS, **more}, sort_keys=True)
+    return VirtualTrial(
+        *("smartwatch", "frames", NAMES, "class", stand_in, matching, stop, rate, seed, split),
+        *(steps, 12, told),
+    )
+
+
+def virtual_training(trials):
+    return VirtualTraining(
+        trials, make_bank(NAMES, made_answers(), sorted({t.split_seed for t in trials}))
+    )

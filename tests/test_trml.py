@@ -37,6 +37,7 @@ OTHERS = (
     "trml@depth=1,inner=width,matching=both_mse,soft=yes",
     "trml@matching=cosine,directions=one,fusion=sum",
     "trml@matching=columns,stop=no,encoder=linear",
+    "trml@generator=copy,encoder=linear",
 )
 
 
@@ -142,7 +143,10 @@ def bent_bank(trials):
     return replace(own, values=(first, first @ law / WIDTHS[0] ** 0.5, third))
 
 
-@pytest.mark.parametrize("generator", generators.WORDS)
+LEARNED = [word for word in generators.WORDS if word != generators.COPY]
+
+
+@pytest.mark.parametrize("generator", LEARNED)
 @pytest.mark.parametrize("word", ["mse", "both"])
 def test_generators_find_a_linear_law(generator, word, monkeypatch):
     monkeypatch.setattr(_missing, "PARTS", {**PARTS, "train": 400})
@@ -301,8 +305,27 @@ def test_what_would_have_no_effect_is_refused():
         missing_methods.get("trml@stop=no")
     with pytest.raises(MglibError, match="no targets to soften"):
         missing_methods.get("trml@matching=mse,soft=yes")
+    with pytest.raises(MglibError, match="needs matching 'none', or encoder 'linear'"):
+        missing_methods.get("trml@generator=copy")
+    with pytest.raises(MglibError, match="has no layers: leave depth and inner as it is"):
+        missing_methods.get("trml@generator=copy,depth=3,inner=width,matching=none")
     with pytest.raises(MglibError, match="two or more"):
         missing_methods.get("trml").check_task(1, 3)
+
+
+def test_a_copy_is_the_mean_of_what_is_seen_and_learns_nothing():
+    name, widths = "trml@generator=copy,matching=none", (4, 4, 4)
+    model, batch = made_model(name, widths=widths), made_batch(widths=widths)
+    assert not [*model.generator.parameters()]
+    made = model.fill(batch.x, batch.seen)
+    for trial, row in np.ndindex(*batch.y.shape):
+        seen = batch.seen[trial, row].tolist()
+        real = [own[trial, row] for own in batch.x]
+        mean = torch.stack([own for own, there in zip(real, seen, strict=True) if there]).mean(0)
+        for m in range(3):
+            torch.testing.assert_close(made[m][trial, row], real[m] if seen[m] else mean)
+    with pytest.raises(MglibError, match="one width, not 6, 4, 5; use a perceptor that binds"):
+        made_model(name)
 
 
 def test_what_it_encodes_by_modality():

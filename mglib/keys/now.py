@@ -12,6 +12,7 @@ from mglib.features import data_identity
 from mglib.keys.versions import declared
 from mglib.lineage import measures
 from mglib.missing.sequences.trial import SequenceTrial
+from mglib.missing.sequences.virtual_trial import LAW, VirtualTrial
 from mglib.missing.trial import MissingTrial
 from mglib.provenance import digest
 from mglib.transfer.trial import TransferTrial
@@ -27,6 +28,7 @@ _VERSIONS = (
         "body.version",
         "missing",
         "sequences",
+        "virtual",
         "law",
         "pairing",
         "probe",
@@ -42,6 +44,7 @@ _NAMED = {
     "missing": "training with missing modalities",
     "probe": "training of bodies, for its linear probe",
     "sequences": "training with lost frames",
+    "virtual": "training with missing sequences",
     "transfer": "training of bodies",
 }
 
@@ -86,7 +89,12 @@ def _kind(identity: Mapping[str, Any]) -> Any:
     """The class of trials that a question is of; None for a measure."""
     if "algorithm" in identity:
         return Trial
-    kinds = {"transfer": TransferTrial, "sequences": SequenceTrial, "missing": MissingTrial}
+    kinds = {
+        "transfer": TransferTrial,
+        "virtual": VirtualTrial,
+        "sequences": SequenceTrial,
+        "missing": MissingTrial,
+    }
     return next((kind for name, kind in kinds.items() if name in identity), None)
 
 
@@ -107,7 +115,7 @@ def name_of(place: str, identity: Mapping[str, Any]) -> str:
     if place == "method":
         return f"method {question.get('method')}"
     if place in ("law", "pairing"):
-        return f"{place} {question.get(place)}"
+        return f"{place} {question.get(place, LAW)}"
     if place.startswith("body."):
         return f"body {question.get('body')}"
     if place == "data.versions.dataset":

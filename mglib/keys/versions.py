@@ -30,6 +30,7 @@ from mglib.lineage import (
 )
 from mglib.missing import trial as missing_trial
 from mglib.missing.sequences import trial as sequence_trial
+from mglib.missing.sequences import virtual_trial
 from mglib.provenance import tracked_files
 from mglib.transfer import trial as transfer_trial
 from mglib.trials import trial
@@ -42,6 +43,7 @@ _WHERE = {
     "transfer": "TRANSFER_VERSION in mglib/transfer/trial.py",
     "missing": "MISSING_VERSION in mglib/missing/trial.py",
     "sequences": "SEQUENCES_VERSION in mglib/missing/sequences/trial.py",
+    "virtual": "VIRTUAL_VERSION in mglib/missing/sequences/virtual_trial.py",
 }
 
 
@@ -59,6 +61,7 @@ def declared(part: str) -> str:
         "transfer": transfer_trial.TRANSFER_VERSION,
         "missing": missing_trial.MISSING_VERSION,
         "sequences": sequence_trial.SEQUENCES_VERSION,
+        "virtual": virtual_trial.VIRTUAL_VERSION,
     }
     return str(shared[part])
 

@@ -152,6 +152,9 @@ def _question(found: Mapping[str, Any]) -> Iterator[str]:
     if asked.get("method"):
         kind = f" on body {asked['body']}" if "body" in asked else f", law {asked.get('law')}"
         head.append(f"method {asked['method']}{kind}")
+    if asked.get("stand_in"):
+        at = f", {100 * asked['rate']:g} % incomplete" if "rate" in asked else ""
+        head.append(f"stand-in {asked['stand_in']}, matching {asked.get('matching')}{at}")
     if asked.get("way"):
         head.append(f"lost frames {asked['way']}, law {asked.get('law')}")
     on = f" on {asked.get('dataset')}, perceptor {asked.get('perceptor')}"
@@ -187,6 +190,9 @@ def _versions(identity: Mapping[str, Any]) -> Iterator[str]:
         one.append(f"training with missing modalities {identity['missing']}")
     if "sequences" in identity:
         one.append(f"training with lost frames {identity['sequences']}")
+        if "virtual" in identity:
+            one.append(f"training with missing sequences {identity['virtual']}")
+            one.append(f"law victim {identity['law']}")
     elif "missing" in identity:
         one += [f"{n} {question.get(n)} {identity[n]}" for n in ("method", "law", "pairing")]
     one += [f"measure {name} {version}" for name, version in identity.get("measure", {}).items()]

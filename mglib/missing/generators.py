@@ -8,11 +8,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mglib.errors import MglibError
 from mglib.missing.generating import Plan, attend, mean_of_others
 from mglib.missing.method import Features
 from mglib.trials.networks import StackedLinear, Streams
 
-WORDS = ("pairwise", "hub", "set")
+COPY = "copy"
+WORDS = ("pairwise", "hub", "set", COPY)
 Codes = Mapping[str, Tensor]
 
 
@@ -132,8 +134,36 @@ class SetTransformer(Generator):
         return made
 
 
+class Copy(Generator):
+    """What is there as it is, the mean over the seen ones: nothing is learned.
+
+    Ours, the limit of TRML (arXiv 2401.13697) where no row is complete and no matching is defined:
+    in a space that binds the modalities a copy is a guess at what is missing. Raises MglibError for
+    modalities of different widths.
+    """
+
+    def __init__(self, streams: Streams, plan: Plan):
+        super().__init__(streams, plan)
+        if len({*plan.widths, *plan.made}) > 1:
+            raise MglibError(
+                "generator 'copy' hands features on as they are: all modalities must have one "
+                f"width, not {', '.join(map(str, plan.widths))}; use a perceptor that binds them, "
+                "such as 'bound'"
+            )
+
+    def codes(self, x: Features) -> Codes:
+        """The features themselves, by modality."""
+        return {str(m): own for m, own in enumerate(x)}
+
+    def make(self, codes: Codes, seen: Tensor, place: int) -> Tensor:
+        """The mean of the other ones that are seen."""
+        values = {m: codes[str(m)] for m in range(seen.shape[-1])}
+        return mean_of_others(values, seen, place)
+
+
 GENERATORS: dict[str, type[Generator]] = {
     "pairwise": Pairwise,
     "hub": Hub,
     "set": SetTransformer,
+    COPY: Copy,
 }

@@ -28,6 +28,7 @@ class TRML(MissingMethod):
     at random; an incomplete row has only the generated term. Matching is over rows that have what
     is made and what it is made from. `soft`: rows of like answers count as matches. `stop`: no
     gradient to real features, which have one only behind an `encoder`.
+    The generator "copy" learns nothing: the limit where no row is complete.
     Source: TRML (arXiv 2401.13697) as its abstract and reviews tell; sizes, weight, temperature,
     direction and pairs are not known. Ours: both directions of cross-entropy, the temperature that
     CLIP starts with, weight 1, two layers with GELU as wide as the fusion's hidden layer (`inner`
@@ -73,6 +74,16 @@ class TRML(MissingMethod):
                 f"matching '{own['matching']}' has no targets to soften; soft 'yes' goes with "
                 f"{', '.join(matching.CONTRASTING)}"
             )
+        if own["generator"] == generators.COPY:
+            idle = {"depth": own["depth"] != 2, "inner": own["inner"] != "hidden"}
+            if any(idle.values()):
+                named = " and ".join(name for name, asked in idle.items() if asked)
+                raise MglibError(f"generator 'copy' has no layers: leave {named} as it is")
+            if own["encoder"] == "none" and own["matching"] != "none":
+                raise MglibError(
+                    "copies of frozen features learn nothing from matching: generator 'copy' needs "
+                    "matching 'none', or encoder 'linear'"
+                )
 
     @classmethod
     def check_task(cls, modalities: int, classes: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mglib.analysis.held_out import percent
@@ -25,28 +25,36 @@ def trained_on(law: str, rate: float) -> str:
     return "whole" if law == NONE else f"{law} {rate:g}"
 
 
-def curves(frame: pd.DataFrame, trials: Mapping[str, SequenceTrial]) -> pd.DataFrame:
-    """Each trial's test values at its chosen checkpoint, a line for each law and rate of the loss.
+def at_chosen(frame: pd.DataFrame, trials: Collection[str]) -> pd.DataFrame:
+    """Test values of trials on sequences, by key, at the checkpoint that each chose.
 
-    `frame` are rows, `trials` by key. The checkpoint is the first with the best validation accuracy
-    under the law of training; a trial that diverged before its first is left out. What was tested
-    whole stands at rate 0 of every law. Columns: dataset, perceptor, way, trained, seed,
-    split_seed, key, step, law, rate, accuracy, cross_entropy.
+    The first with the best validation accuracy; a trial that diverged before its first is left out.
+    Columns: key, step, test_pattern, test_rate, and the metrics.
     """
-    import pandas as pd
-
     own = frame[frame["key"].isin(trials)]
     held = own[(own["split"] == "validation") & (own["metric"] == "accuracy")]
     held = held.dropna(subset="value").sort_values("step")
     best = held.loc[held.groupby("key", sort=False)["value"].idxmax()]
     steps = dict(zip(best["key"], best["step"], strict=True))
     test = own[(own["split"] == "test") & (own["step"] == own["key"].map(steps))]
-    wide = test.pivot_table(
+    return test.pivot_table(
         index=["key", "step", "test_pattern", "test_rate"],
         columns="metric",
         values="value",
         sort=False,
     ).reset_index()
+
+
+def curves(frame: pd.DataFrame, trials: Mapping[str, SequenceTrial]) -> pd.DataFrame:
+    """Each trial's test values at its chosen checkpoint, a line for each law and rate of the loss.
+
+    `frame` are rows, `trials` by key; the checkpoint is chosen under the law of training. What was
+    tested whole stands at rate 0 of every law. Columns: dataset, perceptor, way, trained, seed,
+    split_seed, key, step, law, rate, accuracy, cross_entropy.
+    """
+    import pandas as pd
+
+    wide = at_chosen(frame, trials)
     wide = wide.rename(columns={"test_pattern": "law", "test_rate": "rate"})
     whole = wide[wide["law"] == NONE]
     laws = list(dict.fromkeys(law for own in trials.values() for law in own.laws))
@@ -95,7 +103,6 @@ def contrasts(
     Columns: keys, `along`, mean, low, high, n, p (Holm's, over the whole table) and verdict:
     "higher", "lower" or "a tie". Empty with fewer than two splits.
     """
-    import numpy as np
     import pandas as pd
 
     found = []
@@ -106,10 +113,16 @@ def contrasts(
             tested.insert(at, name, value)
         found.append(tested)
     table = pd.concat(found, ignore_index=True)
-    table["p"] = holm([float(p) for p in table["raw"]])
+    return judged(table.assign(p=table["raw"])).drop(columns=["seen", "raw"])
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts with p corrected by Holm over the whole table, and their verdicts by it."""
+    import numpy as np
+
+    p = holm([float(own) for own in table["p"]])
     sign = np.where(table["mean"] > 0, "higher", "lower")
-    table["verdict"] = np.where(table["p"] <= 1 - LEVEL, sign, "a tie")
-    return table.drop(columns=["seen", "raw"])
+    return table.assign(p=p, verdict=np.where(np.array(p) <= 1 - LEVEL, sign, "a tie"))
 
 
 def area_table(
@@ -124,13 +137,14 @@ def area_table(
     cells = intervals(found, ["way", "law"], share).set_index(["way", "law"])
     return pd.DataFrame(
         [
-            {"Lost frames": title, **{law: _cell(cells, (way, law)) for law in columns}}
+            {"Lost frames": title, **{law: cell_of(cells, (way, law)) for law in columns}}
             for way, title in lines.items()
         ]
     )
 
 
-def _cell(cells: pd.DataFrame, place: tuple[str, str]) -> str:
+def cell_of(cells: pd.DataFrame, place: tuple[object, object]) -> str:
+    """Mean and half its interval [%] at a place of `intervals`; "–" if it is not there."""
     if place not in cells.index:
         return "–"
     own = cells.loc[place]

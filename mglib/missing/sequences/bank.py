@@ -14,8 +14,8 @@ from mglib import paths
 from mglib.data.splits import split_indices
 from mglib.errors import MglibError
 from mglib.missing.answers import Answered, load_answers
-from mglib.missing.sequences.laws import draw
-from mglib.missing.sequences.trial import SequenceTrial
+from mglib.missing.sequences.laws import NONE, VICTIM, draw
+from mglib.missing.sequences.question import SequenceQuestion
 from mglib.trials.hyperparameters import seed_hash
 
 CONSTANT = 1e-6  # a value that varies less over the training part becomes 0
@@ -44,7 +44,12 @@ class SequenceBank:
         """Where the frames are."""
         return self.answers.device
 
-    def rows(self, trials: Sequence[SequenceTrial], index: Tensor) -> tuple[Tensor, ...]:
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """D by modality."""
+        return tuple(values.shape[-1] for values in self.values)
+
+    def rows(self, trials: Sequence[SequenceQuestion], index: Tensor) -> tuple[Tensor, ...]:
         """Frames by modality, each [T, B, F, D], of instances `index` [T, B]."""
         places = {split: place for place, split in enumerate(self.parts)}
         block = torch.tensor([places[t.split_seed] for t in trials], device=self.device)
@@ -64,8 +69,12 @@ class SequenceBank:
     def kept(self, split: int, part: str, law: str, rate: float) -> list[np.ndarray]:
         """Which frames of all instances are there if a part is lost by a law, each [N, F].
 
-        Drawn once for a split, a part and a modality by its name, whatever else there is.
+        Drawn once for a split, a part and a modality by its name, whatever else there is. By VICTIM
+        the last modality is lost whole.
         """
+        if law == VICTIM:
+            *others, last = self.kept(split, part, NONE, 0.0)
+            return [*others, np.zeros_like(last)]
         asked = (split, part, law, rate)
         if asked not in self._tables:
             self._tables[asked] = [
@@ -75,7 +84,7 @@ class SequenceBank:
         return self._tables[asked]
 
 
-def load_bank(trials: Sequence[SequenceTrial], device: str = "cpu") -> SequenceBank:
+def load_bank(trials: Sequence[SequenceQuestion], device: str = "cpu") -> SequenceBank:
     """What trials of one stack read.
 
     Raises MglibError for features that are missing or damaged or no frames, and real answers.

@@ -12,6 +12,7 @@ from mglib.missing.checks import number
 from mglib.missing.frames import bernoulli_frames, burst_frames, edge_frames
 
 NONE = "none"
+VICTIM = "victim"  # of several modalities the last is lost whole: no law of frames
 LAWS: dict[str, Callable[[np.random.Generator, np.ndarray, int, float], np.ndarray]] = {
     NONE: bernoulli_frames,
     "bernoulli": bernoulli_frames,

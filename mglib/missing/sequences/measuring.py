@@ -1,4 +1,4 @@
-"""What is measured of sequences: the validation part as trained, the test part under every law."""
+"""What is measured of sequences: the validation part under one law, the test part under all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mglib.missing.measuring import scores
 from mglib.missing.sequences.bank import SequenceBank
 from mglib.missing.sequences.model import SequenceModel
-from mglib.missing.sequences.trial import SequenceTrial
+from mglib.missing.sequences.question import SequenceQuestion
 
 # Rows of one evaluation pass; fixed, so that no answer hangs on what is beside it.
 PASS = 64
@@ -23,7 +23,7 @@ METRICS = ("accuracy", "cross_entropy")
 class Shown:
     """What one trial has shown so far, at K checkpoints.
 
-    `validation` [K, metrics] is under the law of training; `test` [K, laws and rates, metrics] is
+    `validation` [K, metrics] is under the law held for it; `test` [K, laws and rates, metrics] is
     NaN but at checkpoints that were the best until then, and the last; `chosen` is the first with
     the best validation accuracy (-1: none yet).
     """
@@ -34,7 +34,7 @@ class Shown:
     score: float = -np.inf
 
     @classmethod
-    def empty(cls, trial: SequenceTrial) -> Shown:
+    def empty(cls, trial: SequenceQuestion) -> Shown:
         """Room for all checkpoints of a trial, none taken yet."""
         shape = (len(trial.checkpoints), len(trial.tested), len(METRICS))
         return cls(np.full(shape[::2], np.nan), np.full(shape, np.nan))
@@ -55,7 +55,7 @@ class Shown:
 def measured(
     model: SequenceModel,
     bank: SequenceBank,
-    trials: Sequence[SequenceTrial],
+    trials: Sequence[SequenceQuestion],
     part: str,
     laws: Sequence[tuple[str, float]],
 ) -> np.ndarray:
@@ -91,7 +91,7 @@ def measured(
 def measure(
     model: SequenceModel,
     bank: SequenceBank,
-    trials: Sequence[SequenceTrial],
+    trials: Sequence[SequenceQuestion],
     found: Sequence[Shown],
     number: int,
 ) -> list[bool]:
@@ -99,7 +99,7 @@ def measure(
 
     Only those are measured on the test part, under every law and rate, and all at the last.
     """
-    own = measured(model, bank, trials, "validation", [(t.law, t.rate) for t in trials])
+    own = measured(model, bank, trials, "validation", [t.held for t in trials])
     better = []
     for shown, values in zip(found, own, strict=True):
         shown.validation[number] = values
@@ -116,15 +116,15 @@ def measure(
     return better
 
 
-def rows_of(trial: SequenceTrial, bank: SequenceBank, found: Shown) -> Iterator[dict[str, Any]]:
+def rows_of(trial: SequenceQuestion, bank: SequenceBank, found: Shown) -> Iterator[dict[str, Any]]:
     """The rows of a finished trial: the validation part at every checkpoint, the test at two.
 
     Those are the chosen one and the last. The test part has a row for each law, rate and metric.
     """
     last = len(trial.checkpoints) - 1
-    trained = ((trial.law, trial.rate),)
+    held = (trial.held,)
     measures = [
-        *((number, "validation", trained, [own]) for number, own in enumerate(found.validation)),
+        *((number, "validation", held, [own]) for number, own in enumerate(found.validation)),
         *(
             (n, "test", trial.tested, found.test[n])
             for n in sorted({found.chosen % (last + 1), last})

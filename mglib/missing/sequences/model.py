@@ -28,12 +28,18 @@ class SequenceBatch:
     used: Tensor
 
 
-class SequenceModel(nn.Module):
-    """A recurrent encoder of every modality's frames, and the sum of their logits.
+def summary(states: Tensor, moved: Tensor) -> Tensor:
+    """What a head reads [T, B, H] of states [T, B, F, H]: the largest value of every hidden unit.
 
-    What the head reads is the largest value of every hidden unit over the frames at which the state
-    moved (zeros if at none): ours, better than the last and the mean state on validation parts.
+    Over the frames at which the state `moved` [T, B, F], zeros if at none. Ours, better than the
+    last and the mean state on validation parts.
     """
+    most = states.masked_fill(~moved[..., None], -torch.inf).amax(2)
+    return torch.where(moved.any(-1)[..., None], most, 0)
+
+
+class SequenceModel(nn.Module):
+    """A recurrent encoder of every modality's frames, and the sum of the logits of their heads."""
 
     learns = True
 
@@ -54,16 +60,18 @@ class SequenceModel(nn.Module):
         )
         self.heads = nn.ModuleList(StackedLinear(streams, hidden, classes) for _ in widths)
 
+    def states(self, place: int, x: Tensor, seen: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """States [T, B, F, H] of the encoder at `place`, and the frames at which they moved."""
+        read, moved = self.way(x, seen, inside)
+        return self.encoders[place](read, moved), moved
+
     def logits(
         self, x: Sequence[Tensor], seen: Sequence[Tensor], inside: Sequence[Tensor]
     ) -> Tensor:
         """Logits [T, B, C] of frames by modality, of which only some are seen."""
         total: Tensor | None = None
         for place, frames in enumerate(zip(x, seen, inside, strict=True)):
-            read, moved = self.way(*frames)
-            states = self.encoders[place](read, moved)
-            most = states.masked_fill(~moved[..., None], -torch.inf).amax(2)
-            own = self.heads[place](torch.where(moved.any(-1)[..., None], most, 0))
+            own = self.heads[place](summary(*self.states(place, *frames)))
             total = own if total is None else total + own
         assert total is not None
         return total

@@ -8,24 +8,21 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from mglib.errors import MglibError, check_different, unknown
+from mglib.errors import unknown
 from mglib.features import data_identity
 from mglib.missing.sequences.laws import NONE, check_law
+from mglib.missing.sequences.question import SequenceQuestion, check_grid
 from mglib.missing.sequences.ways import WAYS
 from mglib.missing.trial import MISSING_VERSION
-from mglib.provenance import digest
-from mglib.registry import datasets, perceptors
 from mglib.trials.networks import rung
 from mglib.trials.trial import ENGINE_VERSION
 
 SEQUENCES_VERSION = 1
-# Floats that the widest vector units take at a time: what is left over has another sigmoid.
-VECTOR = 32
 HPARAMS = {"lr": 3e-3, "weight_decay": 1e-4, "batch_size": 64, "hidden": 64}
 
 
 @dataclass(frozen=True)
-class SequenceTrial:
+class SequenceTrial(SequenceQuestion):
     """One (way with lost frames, law of loss in training, seed, split) on sequences of frames.
 
     In every minibatch `law` loses frames anew at `rate`, in each modality by itself; on the
@@ -50,18 +47,12 @@ class SequenceTrial:
     rates: tuple[float, ...]
     precision: str = "float32"
 
-    learns = True
-
     def __post_init__(self) -> None:
         if self.way not in WAYS:
             raise unknown("way with lost frames", self.way, WAYS)
         for law, rate in ((self.law, self.rate), *self.tested):
             check_law(law, rate)
-        if self.hidden < 1 or self.hidden % VECTOR:
-            raise MglibError(
-                f"hidden must be a multiple of {VECTOR}, not {self.hidden}: the places of a stack "
-                "at which vector units end must be no trial's"
-            )
+        self.check_hidden()
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -74,35 +65,15 @@ class SequenceTrial:
             "data": data_identity(self.dataset, self.perceptor),
         }
 
-    @cached_property
-    def key(self) -> str:
-        """The result's name: the digest of its identity."""
-        return digest(self.identity)
-
     @property
     def tested(self) -> tuple[tuple[str, float], ...]:
         """The laws and rates under which the test part is measured, the whole of it first."""
         return ((NONE, 0.0), *((law, rate) for law in self.laws for rate in self.rates))
 
-    @cached_property
-    def values(self) -> dict[str, float]:
-        """The hyper-parameters by name."""
-        return dict(json.loads(self.hparams))
-
     @property
-    def rows(self) -> int:
-        """Rows of a minibatch."""
-        return int(self.values["batch_size"])
-
-    @property
-    def hidden(self) -> int:
-        """H, the width of the state."""
-        return int(self.values["hidden"])
-
-    @property
-    def checkpoints(self) -> tuple[int, ...]:
-        """The steps after which the trial is measured."""
-        return (*range(self.every, self.steps, self.every), self.steps)
+    def held(self) -> tuple[str, float]:
+        """The law and rate under which the validation part is measured: those of training."""
+        return self.law, self.rate
 
     @property
     def stack(self) -> tuple[Any, ...]:
@@ -119,26 +90,14 @@ class SequenceTrial:
             self.precision,
         )
 
-    @property
-    def source(self) -> object:
-        """What it reads."""
-        return self.dataset, self.perceptor, self.modalities
-
     def columns(self) -> dict[str, Any]:
         """The columns of the result table that this trial fills alike in all its rows."""
         return {
-            "dataset": self.dataset,
-            "perceptor": self.perceptor,
+            **self.shared_columns(),
             "algorithm": self.way,
-            "train": "+".join(self.modalities),
             "modality": "+".join(self.modalities),
             "train_pattern": self.law,
             "train_rate": self.rate,
-            "seed": self.seed,
-            "split_seed": self.split_seed,
-            "precision": self.precision,
-            "key": self.key,
-            "hparams": self.hparams,
         }
 
 
@@ -172,21 +131,7 @@ def sequence_trials(
         "seeds": [*seeds],
         "split seeds": [*split_seeds],
     }
-    for what, values in own.items():
-        check_different(what, values)
-    for what, count in (("steps", steps), ("every", every)):
-        if count < 1:
-            raise MglibError(f"{what} must be at least 1, not {count}")
-    data = datasets.get(dataset)
-    if perceptors.get(perceptor).fitted:
-        raise MglibError(
-            f"perceptor '{perceptor}' is fitted per split; frames are of one that is not"
-        )
-    for modality in own["modalities"]:
-        if modality not in data.kinds:
-            raise unknown(f"modality of {dataset}", modality, data.kinds)
-    if target not in data.targets:
-        raise unknown(f"target of {dataset}", target, data.targets)
+    check_grid(own, dataset, perceptor, target, steps, every)
     told = json.dumps(dict(hparams), sort_keys=True)
     return [
         SequenceTrial(
