@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mglib.missing import fusion, pretraining, substitutes
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import Setting, missing_methods
 
 
@@ -30,4 +30,5 @@ class UMEMMA(LateFusion):
         "law": Setting(str, "one", words=("one", "independent")),
         "per": Setting(str, "sample", words=("sample", "batch")),
         "encoders": Setting(str, "full", words=("full", "biases", "frozen")),
+        **NETWORK,
     }
