@@ -36,8 +36,9 @@ class Fused(Trainer):
             for t in trials
             for m in t.modalities
         }
-        for dataset, name, modality in sorted({own[:3] for own in asked}):
-            if is_view(dataset, name, modality):
+        views = {own[:3] for own in asked if not perceptors.get(own[1]).fitted}
+        for dataset, name, modality in sorted(views):
+            if not ready(dataset, name, modality) and is_view(dataset, name, modality):
                 prepare(dataset, [name], [modality])
         check_sources(asked)
 
@@ -80,14 +81,19 @@ FUSED = Fused()
 
 
 def is_view(dataset: str, perceptor: str, modality: str) -> bool:
-    """Whether features need no weights and no raw data but those that are prepared already."""
-    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)
-    if sense.fitted or perceptor == "raw" or sense().carriers(data, modality):
+    """Whether features that are not fitted need nothing but what is prepared already."""
+    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)()
+    if perceptor == "raw" or sense.carriers(data, modality):
         return False
     return all(
-        is_view(dataset, name, m) or state(recipe(dataset, name, m, None)) == "ready"
-        for name, m in sense().inputs(data, modality)
+        ready(dataset, name, m) or is_view(dataset, name, m)
+        for name, m in sense.inputs(data, modality)
     )
+
+
+def ready(dataset: str, perceptor: str, modality: str) -> bool:
+    """Whether features that are not fitted are prepared."""
+    return state(recipe(dataset, perceptor, modality, None)) == "ready"
 
 
 @dataclass(frozen=True)
