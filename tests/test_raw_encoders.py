@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
-import _missing
 import numpy as np
 import pytest
 import torch
@@ -154,7 +153,6 @@ def trained(trials):
 
 WAYS = [
     f"ume_mma@{RAW}",
-    f"ume_mma@pretraining=0,{RAW}",
     f"ume_mma@pretext=masked,encoders=biases,{RAW}",
     f"ume_mma@pretext=pairs,encoders=frozen,{RAW}",
     f"ensemble@{RAW}",
@@ -290,9 +288,10 @@ def test_only_views_of_what_is_prepared_are_made(monkeypatch):
     assert not trainer.is_view("numerals", "pictures", "words")
 
 
-def test_the_made_up_batch_is_masked_before_it_is_a_picture():
-    batch = made_batch(widths=WIDTHS)
-    model = made_model(f"ume_mma@pretext=masked,{RAW}")
-    assert model.alone(batch).shape == (_missing.TRIALS,)
-    z = model.encode(batch.x)
-    assert [tuple(own.shape) for own in z] == [(TRIALS, _missing.ROWS, 6)] * 3
+@pytest.mark.parametrize("word", ["labels", "masked", "pairs"])
+def test_every_pretext_teaches_the_convolutions(word):
+    name = f"ume_mma@{RAW}" if word == "labels" else f"ume_mma@pretext={word},{RAW}"
+    model = made_model(name)
+    model.alone(made_batch(widths=WIDTHS)).sum().backward()
+    slopes = {name: own.grad for name, own in model.branches.encoders.named_parameters()}
+    assert all(own is not None and own.abs().amax() > 0 for own in slopes.values())
