@@ -16,7 +16,9 @@ from mglib.registry import datasets
 
 @dataclass(frozen=True)
 class Answered:
-    """Features by modality, each [N, D] or [N, F, D], answers [N], instances by part of a split.
+    """Features by modality [N, D] or [N, F, D], answers [N], instances by part of a split.
+
+    Pictures are [N, height, width] or [N, channels, height, width].
 
     `lengths` are those of sequences, [N] by modality, None where all are as long as the features;
     `classes` is 0 for real answers; `groups` [N] never straddle parts.
@@ -44,12 +46,13 @@ def load_answers(
     target: str,
     split_seed: int,
     fitted: bool,
-    sequences: bool = False,
+    takes: str = "vectors",
 ) -> Answered:
     """Read the modalities of a dataset through a perceptor; `fitted` is whether it is, per split.
 
-    Raises MglibError for unknown names, missing features, features that are no vectors (or no
-    `sequences` of such) or not finite, and modalities that list different instances.
+    Raises MglibError for unknown names, missing features, features that are not what one `takes`
+    ("vectors", "sequences" of such, or of any shape for "pictures") or not finite, and modalities
+    that list different instances.
     """
     data = datasets.get(dataset)
     if target not in data.targets:
@@ -60,8 +63,11 @@ def load_answers(
     ]
     first = found[0]
     for name, own in zip(modalities, found, strict=True):
-        if own.values.ndim != 2 + sequences:
-            wanted, such = ("a sequence", "frames") if sequences else ("one vector", "frozen")
+        if takes != "pictures" and own.values.ndim != 2 + (takes == "sequences"):
+            wanted, such = {
+                "sequences": ("a sequence", "frames"),
+                "vectors": ("one vector", "frozen"),
+            }[takes]
             raise MglibError(
                 f"{source}/{perceptor}/{name} has shape {list(own.values.shape)}; fusion takes "
                 f"{wanted} per instance: use another perceptor, such as '{such}'"

@@ -13,6 +13,7 @@ from torch import Tensor
 from mglib import paths
 from mglib.errors import MglibError
 from mglib.missing.answers import Answered, load_answers
+from mglib.missing.convolution import check_pictures
 from mglib.missing.masks import mask_table
 from mglib.missing.trial import MissingTrial
 from mglib.registry import laws, pairings, perceptors
@@ -45,7 +46,8 @@ class MissingBank:
     else standardised by the training part's items, hidden or not: one scale for all laws; `zeros`
     holds where a vector of zeros went, by modality [K, D]. `items` [T, M, N], `answers` [T, N] and
     `seen` [T, N, M] (what the law of each trial leaves; all of the test part) are padded to the
-    longest, `paired` tells the parts.
+    longest, `paired` tells the parts. `shapes` are those of one item, by modality, of which D are
+    all entries.
     """
 
     values: tuple[Tensor, ...]
@@ -56,6 +58,7 @@ class MissingBank:
     answers: Tensor
     seen: Tensor
     classes: int
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +77,7 @@ class MissingBank:
             self.answers[chosen],
             self.seen[chosen],
             self.classes,
+            self.shapes,
         )
 
     def rows(self, blocks: Tensor, index: Tensor) -> tuple[Tensor, ...]:
@@ -92,14 +96,15 @@ class MissingBank:
 def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBank:
     """What trials of one stack read; draws the tables of what is hidden that are not yet drawn.
 
-    Raises MglibError for features that are missing or damaged, and for a law that the number of
-    modalities or the rate does not allow.
+    Raises MglibError for features that are missing or damaged or of a shape that the method does
+    not read, and for a law that the number of modalities or the rate does not allow.
     """
     first = trials[0]
     splits = tuple(sorted({t.split_seed for t in trials}))
-    about = (first.dataset, first.perceptor, first.modalities, first.target)
-    paired = tuple(_paired(str(paths.cache()), *about, t.pairing, t.split_seed) for t in trials)
-    values, zeros = _features(str(paths.cache()), *about, splits, device)
+    cache = str(paths.cache())
+    read = (cache, first.dataset, first.perceptor, first.modalities, first.target)
+    paired = tuple(_paired(*read, t.pairing, t.split_seed, first.pictured) for t in trials)
+    values, zeros, shapes = _features(*read, splits, device, first.pictured)
     longest = max(own.items.shape[1] for own in paired)
     shape = (len(trials), longest)
     answers = np.zeros(shape, np.int64 if paired[0].classes else np.float32)
@@ -118,6 +123,7 @@ def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBan
         torch.from_numpy(answers).to(device),
         torch.from_numpy(seen).to(device),
         max(own.classes for own in paired),
+        shapes,
     )
 
 
@@ -152,10 +158,25 @@ def learned(trial: MissingTrial, own: Paired) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _answered(
-    cache: str, dataset: str, perceptor: str, modalities: tuple[str, ...], target: str, split: int
+    cache: str,
+    dataset: str,
+    perceptor: str,
+    modalities: tuple[str, ...],
+    target: str,
+    split: int,
+    pictured: bool,
 ) -> Answered:
     fitted = bool(perceptors.get(perceptor).fitted)
-    return load_answers(dataset, perceptor, modalities, target, split, fitted)
+    takes = "pictures" if pictured else "vectors"
+    found = load_answers(dataset, perceptor, modalities, target, split, fitted, takes)
+    if pictured:
+        check_pictures(
+            {
+                f"{dataset}/{perceptor}/{name}": own.shape[1:]
+                for name, own in zip(modalities, found.features, strict=True)
+            }
+        )
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -167,8 +188,9 @@ def _paired(
     target: str,
     pairing: str,
     split: int,
+    pictured: bool = False,
 ) -> Paired:
-    own = _answered(cache, dataset, perceptor, modalities, target, split)
+    own = _answered(cache, dataset, perceptor, modalities, target, split, pictured)
     parts = {name: own.parts[name] for name in PARTS}
     if not perceptors.get(perceptor).fitted:  # a space is tighter on the pairs it was fitted on
         parts["train"] = np.sort(np.concatenate([parts["train"], own.parts["binding"]]))
@@ -190,19 +212,22 @@ def _features(
     target: str,
     splits: tuple[int, ...],
     device: str,
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    pictured: bool,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[tuple[int, ...], ...]]:
+    about = (cache, dataset, perceptor, modalities, target)
     values: list[list[Tensor]] = [[] for _ in modalities]
     zeros: list[list[Tensor]] = [[] for _ in modalities]
     for split in splits:
-        own = _answered(cache, dataset, perceptor, modalities, target, split)
-        rows = _paired(cache, dataset, perceptor, modalities, target, "instance", split).parts
+        own = _answered(*about, split, pictured)
+        rows = _paired(*about, "instance", split, pictured).parts
         for place, features in enumerate(own.features):
-            scaled, zero = standardised(features, rows["train"])
+            scaled, zero = standardised(features.reshape(len(features), -1), rows["train"])
             values[place].append(torch.from_numpy(scaled))
             zeros[place].append(torch.from_numpy(zero))
     return (
         tuple(torch.stack(own).to(device) for own in values),
         tuple(torch.stack(own).to(device) for own in zeros),
+        tuple(features.shape[1:] for features in own.features),
     )
 
 

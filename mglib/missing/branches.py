@@ -9,21 +9,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mglib.missing.convolution import Shape, encoder
 from mglib.missing.heads import Answerer, head
 from mglib.missing.method import Features
 from mglib.trials.counter import uniforms
-from mglib.trials.networks import StackedLinear, Streams
+from mglib.trials.networks import Streams
 
 
 class Branches(nn.Module):
     """M encoders D -> H with ReLU, each with a linear head H -> C; equal for all methods.
 
+    An encoder is one layer; with `shapes` those of pictures are convolutional, see `convolution`.
     Without `outputs` there are no heads.
     """
 
-    def __init__(self, streams: Streams, widths: Sequence[int], hidden: int, outputs: int = 0):
+    def __init__(
+        self,
+        streams: Streams,
+        widths: Sequence[int],
+        hidden: int,
+        outputs: int = 0,
+        shapes: Sequence[Shape] = (),
+    ):
         super().__init__()
-        self.encoders = nn.ModuleList(StackedLinear(streams, width, hidden) for width in widths)
+        self.encoders = nn.ModuleList(
+            encoder(streams, shape, hidden) for shape in shapes or [(width,) for width in widths]
+        )
         self.heads = nn.ModuleList(head(streams, hidden, outputs) for _ in widths if outputs)
 
     def encode(self, x: Features) -> list[Tensor]:

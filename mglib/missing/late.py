@@ -13,9 +13,10 @@ from torch import Tensor
 from mglib.errors import MglibError
 from mglib.missing import fusion, substitutes
 from mglib.missing.branches import Branches, drop, tempered
+from mglib.missing.convolution import NETWORKS
 from mglib.missing.method import Features, MissingBatch, MissingMethod, MissingTask, hide, losses
 from mglib.missing.pretraining import pretext_loss
-from mglib.registry import Value
+from mglib.registry import Setting, Value
 from mglib.trials.algorithm import Phase
 from mglib.trials.networks import Streams
 
@@ -32,7 +33,9 @@ PLAIN: Mapping[str, Value] = {
     "law": "one",
     "per": "sample",
     "encoders": "full",
+    "network": "dense",
 }
+NETWORK: Mapping[str, Setting] = {"network": Setting(str, "dense", words=NETWORKS)}
 
 
 def ramped(schedule: str, step: int, steps: int) -> float:
@@ -104,14 +107,19 @@ class Filled(MissingMethod):
 
 
 class LateFusion(Filled):
-    """An encoder and a head for each modality, apart for a share of the steps, then fused."""
+    """An encoder and a head for each modality, apart for a share of the steps, then fused.
+
+    Encoders are one layer on vectors, or for a `network` of convolutions those of pictures have
+    some.
+    """
 
     def __init__(
         self, task: MissingTask, hparams: Mapping[str, Tensor], streams: Streams, **ways: str
     ):
         super().__init__(task, hparams, streams, **ways)
         hidden, word = int(hparams["hidden"][0]), self.own["fusion"]
-        self.branches = Branches(streams, task.widths, hidden, task.outputs)
+        shapes = task.shapes if self.own["network"] == "convolution" else ()
+        self.branches = Branches(streams, task.widths, hidden, task.outputs, shapes)
         self.fusion = fusion.Fusion(streams, task.modalities, hidden, task.outputs, word)
         self.substitute = self.standing_in(streams)
         self.prior: Tensor

@@ -23,7 +23,8 @@ class MissingTask:
     """What a method is built for: widths D by modality, C outputs, the classes' prior [T, C].
 
     `classes` is 0 for a real answer, which has one output. `zeros` are the vectors of zeros of the
-    modalities on the features' scale, each [T, D].
+    modalities on the features' scale, each [T, D]; `shapes` are those of one item, of D in all,
+    where they are known.
     """
 
     widths: tuple[int, ...]
@@ -31,6 +32,7 @@ class MissingTask:
     prior: Tensor
     zeros: tuple[Tensor, ...]
     steps: int
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def modalities(self) -> int:

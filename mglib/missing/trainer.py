@@ -9,11 +9,13 @@ import numpy as np
 
 from mglib import paths
 from mglib.arrays import about_arrays, load_arrays, save_arrays
+from mglib.features import recipe, state
 from mglib.missing.bank import load_bank
 from mglib.missing.measuring import metrics_of
 from mglib.missing.training import MissingTraining, build
 from mglib.missing.trial import MissingTrial
-from mglib.registry import datasets
+from mglib.perceptors.prepare import prepare
+from mglib.registry import datasets, perceptors
 from mglib.rows import part_path
 from mglib.trials.stacked import check_sources
 from mglib.trials.trainer import Trainer
@@ -25,14 +27,20 @@ class Fused(Trainer):
     """Trains any number of fusion models of equal shapes as one stack."""
 
     def check(self, trials: Sequence[MissingTrial]) -> None:
-        """Prepare what is fitted; raises MglibError for features that are missing or damaged."""
-        check_sources(
-            {
-                (datasets.get(t.dataset).features_of or t.dataset, t.perceptor, m, t.split_seed)
-                for t in trials
-                for m in t.modalities
-            }
-        )
+        """Prepare what is fitted, and views of what is there, such as pictures.
+
+        Raises MglibError for other features that are missing, or damaged.
+        """
+        asked = {
+            (datasets.get(t.dataset).features_of or t.dataset, t.perceptor, m, t.split_seed)
+            for t in trials
+            for m in t.modalities
+        }
+        views = {own[:3] for own in asked if not perceptors.get(own[1]).fitted}
+        for dataset, name, modality in sorted(views):
+            if not ready(dataset, name, modality) and is_view(dataset, name, modality):
+                prepare(dataset, [name], [modality])
+        check_sources(asked)
 
     def weight_bytes(self, trial: MissingTrial) -> int:
         """Bytes of one trial's weights."""
@@ -70,6 +78,22 @@ class Fused(Trainer):
 
 
 FUSED = Fused()
+
+
+def is_view(dataset: str, perceptor: str, modality: str) -> bool:
+    """Whether features that are not fitted need nothing but what is prepared already."""
+    data, sense = datasets.get(dataset)(), perceptors.get(perceptor)()
+    if perceptor == "raw" or sense.carriers(data, modality):
+        return False
+    return all(
+        ready(dataset, name, m) or is_view(dataset, name, m)
+        for name, m in sense.inputs(data, modality)
+    )
+
+
+def ready(dataset: str, perceptor: str, modality: str) -> bool:
+    """Whether features that are not fitted are prepared."""
+    return state(recipe(dataset, perceptor, modality, None)) == "ready"
 
 
 @dataclass(frozen=True)

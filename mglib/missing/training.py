@@ -38,6 +38,7 @@ def build(trials: Sequence[MissingTrial], bank: MissingBank) -> MissingMethod:
         prior,
         tuple(zeros[blocks] for zeros in bank.zeros),
         first.steps,
+        bank.shapes,
     )
     hparams = {
         name: value.to(bank.device)

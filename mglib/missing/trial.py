@@ -88,6 +88,12 @@ class MissingTrial:
         return int(self.values["batch_size"])
 
     @property
+    def pictured(self) -> bool:
+        """Whether its method may read pictures; else every modality is one vector."""
+        network = missing_methods.get(self.method).values().get("network", "dense")
+        return bool(network == "convolution")
+
+    @property
     def learns(self) -> bool:
         """Whether its method learns anything by steps."""
         return bool(missing_methods.get(self.method).learns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import Setting, missing_methods
 
 
@@ -16,4 +16,4 @@ class LearnedToken(LateFusion):
 
     title = "Learned token"
     fixed = {"substitute": "token"}
-    settings = {"probability": Setting(float, 0.5, 0.0, 1.0)}
+    settings = {"probability": Setting(float, 0.5, 0.0, 1.0), **NETWORK}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import Setting, missing_methods
 
 
@@ -21,4 +21,5 @@ class ModalityDropout(LateFusion):
     settings = {
         "probability": Setting(float, 0.5, 0.0, 1.0),
         "schedule": Setting(str, "constant", words=("constant", "ramp")),
+        **NETWORK,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import missing_methods
 
 
@@ -17,3 +17,4 @@ class NoiseFill(LateFusion):
 
     title = "Noise fill"
     fixed = {"substitute": "noise"}
+    settings = NETWORK

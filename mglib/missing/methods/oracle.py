@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.missing.method import Features, MissingBatch, MissingMethod, MissingTask
 from mglib.missing.subsets import Subset, subsets
 from mglib.registry import Setting, missing_methods
@@ -31,6 +31,7 @@ class Oracle(MissingMethod):
     settings = {
         "fusion": Setting(str, "sum", words=("sum", "mid")),
         "pretraining": Setting(float, 0.0, 0.0, 1.0, why="it is a share of the steps"),
+        **NETWORK,
     }
 
     def __init__(self, task: MissingTask, hparams: Mapping[str, Tensor], streams: Streams):
@@ -41,8 +42,14 @@ class Oracle(MissingMethod):
         for subset in self.subsets:
             for stream, begin in zip(streams, begins, strict=True):
                 stream.set_state(begin)
-            own = replace(task, widths=_of(task.widths, subset), zeros=_of(task.zeros, subset))
-            self.models.append(_One(own, hparams, streams, fusion=self.own["fusion"]))
+            own = replace(
+                task,
+                widths=_of(task.widths, subset),
+                zeros=_of(task.zeros, subset),
+                shapes=_of(task.shapes, subset) if task.shapes else (),
+            )
+            words = {name: self.own[name] for name in ("fusion", "network")}
+            self.models.append(_One(own, hparams, streams, **words))
 
     def pairs(self) -> Iterator[tuple[Subset, _One]]:
         """The subsets and their models."""

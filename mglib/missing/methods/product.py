@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import missing_methods
 
 
@@ -17,3 +17,4 @@ class Product(LateFusion):
 
     title = "Product of posteriors"
     fixed = {"fusion": "product", "substitute": "drop", "pretraining": 1.0}
+    settings = NETWORK

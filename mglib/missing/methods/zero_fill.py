@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mglib.missing.late import LateFusion
+from mglib.missing.late import NETWORK, LateFusion
 from mglib.registry import missing_methods
 
 
@@ -16,3 +16,4 @@ class ZeroFill(LateFusion):
 
     title = "Zero fill"
     fixed = {"substitute": "zeros"}
+    settings = NETWORK

@@ -135,7 +135,7 @@ def learning(groups: np.ndarray, split: int) -> dict[str, np.ndarray]:
 def _answered(
     cache: str, dataset: str, perceptor: str, modalities: tuple[str, ...], target: str
 ) -> Answered:
-    found = load_answers(dataset, perceptor, modalities, target, 0, False, sequences=True)
+    found = load_answers(dataset, perceptor, modalities, target, 0, False, "sequences")
     if not found.classes:
         raise MglibError(f"sequences are classified, but '{target}' of {dataset} is no class")
     return found
