@@ -15,7 +15,7 @@ from benchmarks._memory import elsewhere, taken
 from benchmarks._published import clock, go
 from benchmarks._virtual import FUSIONS, Answer, Sizes
 from benchmarks._world import threads
-from mglib.missing.generators import WORDS
+from mglib.missing.generators import LEARNED
 from mglib.missing.training import MissingTraining
 from mglib.report.bench import Entry, Part, compare
 from mglib.trials.sampling import BLOCK
@@ -41,7 +41,7 @@ def utterance(sizes: Sizes, repeats: int) -> list[Entry]:
         return _virtual.latency(lambda: answer(one), sizes.calls)
 
     entries, single = list[Entry](), latency(_virtual.alone(sizes.widths[0]))
-    for word in WORDS:
+    for word in LEARNED:
         ours, zeros = map(latency, _sides(word, sizes))
         for baseline, other in ((ZEROS, zeros), (ALONE, single)):
             unit = "CPU microseconds per utterance"
@@ -64,7 +64,7 @@ def batch(sizes: Sizes, repeats: int) -> list[Entry]:
             *map(throughput, _sides(word, sizes)),
             repeats,
         )
-        for word in WORDS
+        for word in LEARNED
     ]
 
 
@@ -81,7 +81,7 @@ def stream(sizes: Sizes, repeats: int) -> list[Entry]:
         return _virtual.streams_together(answer, sizes.widths[0], FPS, most)
 
     entries = []
-    for word in WORDS:
+    for word in LEARNED:
         for name, measure in (("frame by frame", alone), ("frames together", together)):
             ours, zeros = map(measure, _sides(word, sizes))
             unit = f"streams of {FPS} fps"
@@ -102,7 +102,7 @@ def memory(sizes: Sizes, repeats: int) -> list[Entry]:
             again.__next__,
             repeats,
         )
-        for word in WORDS
+        for word in LEARNED
     ]
 
 

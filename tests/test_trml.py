@@ -143,10 +143,7 @@ def bent_bank(trials):
     return replace(own, values=(first, first @ law / WIDTHS[0] ** 0.5, third))
 
 
-LEARNED = [word for word in generators.WORDS if word != generators.COPY]
-
-
-@pytest.mark.parametrize("generator", LEARNED)
+@pytest.mark.parametrize("generator", generators.LEARNED)
 @pytest.mark.parametrize("word", ["mse", "both"])
 def test_generators_find_a_linear_law(generator, word, monkeypatch):
     monkeypatch.setattr(_missing, "PARTS", {**PARTS, "train": 400})

@@ -12,7 +12,7 @@ from _missing import linear, perceptron
 from scipy.special import erf
 
 from mglib.cli import main
-from mglib.missing.generators import WORDS
+from mglib.missing.generators import LEARNED
 from mglib.report import bench
 
 virtual_modalities = bench.load("virtual_modalities")
@@ -26,7 +26,7 @@ def gelu(x):
     return x * (1 + erf(x / 2**0.5)) / 2
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", LEARNED)
 @torch.no_grad()
 def test_sides_share_a_network_and_differ_in_what_is_missing(word):
     model = _virtual.model_of(word, WIDTHS)
@@ -136,7 +136,7 @@ def test_json_has_the_promised_form(capsys, monkeypatch):
     monkeypatch.setattr(virtual_modalities, "PARTS", cheap)
     assert main(["bench", "virtual_modalities", "--quick", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found) == 5 * len(WORDS)
+    assert len(found) == 5 * len(LEARNED)
     for one in found:
         assert set(one) == set(bench.Entry.__annotations__)
         assert one["ratio"] > 0 and one["unit"] and one["limit"] is None

@@ -14,7 +14,8 @@ from mglib.missing.method import Features
 from mglib.trials.networks import StackedLinear, Streams
 
 COPY = "copy"
-WORDS = ("pairwise", "hub", "set", COPY)
+LEARNED = ("pairwise", "hub", "set")
+WORDS = (*LEARNED, COPY)
 Codes = Mapping[str, Tensor]
 
 
