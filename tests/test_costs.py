@@ -73,6 +73,18 @@ def ask(tmp_path, monkeypatch):
     return do
 
 
+def test_entries_stand_in_one_order_whatever_that_of_the_rows(ask):
+    names = ("virtual_modalities/utterance", "meta_gradients/minilm")
+    rows, _ = ask(*names)
+    backwards = rows.take(list(range(rows.num_rows))[::-1])
+    frame, turned = (cost_frame(each).drop(columns=["low", "high"]) for each in (rows, backwards))
+    assert frame.equals(turned) and len(frame) == 6
+    assert list(frame["what"][:3]) == ["minilm, second order", "minilm, two phase"] + [
+        "minilm, finite difference"
+    ]
+    assert list(frame["quantity"][2:4]) == ["step", "memory"]
+
+
 def test_what_is_timed_makes_the_key_and_the_machine_does_not(ask, monkeypatch):
     name = "meta_gradients/minilm"
     rows, asked = ask(name)

@@ -22,6 +22,23 @@ FORMS, VIRTUAL = "meta_gradients/", "virtual_modalities/"
 EXACT = ("second order", "two phase")  # forms of the meta-gradient
 AT_USE = tuple(VIRTUAL + part for part in ("utterance", "batch", "stream", "memory"))
 
+# The order of tables and figures: rows come by their keys, which have none.
+BENCHMARKS = (
+    *(FORMS + part for part in ("minilm", "efficientnet_lite0")),
+    *AT_USE,
+    *(VIRTUAL + part for part in ("encoders", "training")),
+)
+WHATS = (
+    *("second order", "two phase", "finite difference", "EfficientNet-Lite0", "CLIP", "sentence"),
+    *("pairwise", "hub", "set", "mid fusion", "early fusion", "TRML"),
+)
+QUANTITIES = ("step", "latency", "batch", "frame by frame", "frames together", "memory")
+
+
+def place(word: str, words: Sequence[str]) -> int:
+    """Where the first of `words` that is in `word` stands; behind all if none is."""
+    return next((n for n, each in enumerate(words) if each in word), len(words))
+
 
 def cost_frame(rows: pa.Table) -> pd.DataFrame:
     """An entry a line: benchmark, what, quantity, baseline, unit, medians, costs and the machine.
@@ -64,6 +81,14 @@ def cost_frame(rows: pa.Table) -> pd.DataFrame:
                 **{name: about[name] for name in MACHINE},
             }
         )
+    found.sort(
+        key=lambda one: (
+            place(one["benchmark"], BENCHMARKS),
+            place(one["what"], WHATS),
+            place(one["quantity"], QUANTITIES),
+            *(one[name] for name in ("benchmark", "what", "quantity", "baseline")),
+        )
+    )
     columns = ["benchmark", "what", "quantity", "baseline", "unit", "ours", "against"]
     return pd.DataFrame(found, columns=[*columns, "cost", "low", "high", "runs", "limit", *MACHINE])
 
