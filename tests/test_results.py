@@ -67,7 +67,7 @@ def test_the_paper_s_figures_are_committed_reference_figures_and_small():
     for path in DRAWN:
         record = json.loads(path.with_name(f"{path.name}.json").read_text())
         assert record["parameters"]["profile"] == "reference", path.name
-    assert sum(path.stat().st_size for path in DRAWN) < 1_800_000
+    assert sum(path.stat().st_size for path in DRAWN) < 1_700_000
 
 
 def test_rows_are_whole_in_order_and_told_by_their_record():

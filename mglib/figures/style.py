@@ -29,6 +29,9 @@ DECIMALS = re.compile(rb"-?\d+\.\d{3,}")
 BLANK = re.compile(rb'<path id="(D[\w-]+)" transform="[^"]*"/>')  # a letter without outline
 ALONG = re.compile(rb'(<use xlink:href="#D[^"]*") transform="translate\((-?[\d.]+) 0\)"/>')
 ALIKE = re.compile(rb'(<use [^>]*?)( style="[^"]*")/>((?:\s*<use [^>]*?\2/>)+)')
+ABOUT = re.compile(rb"\n<metadata>.*?</metadata>", re.DOTALL)
+NAMED = re.compile(rb'<g id="(?!axes_|text_)[^"]*"')  # those of axes and texts tell where data are
+BARE = re.compile(rb"\n<g>(\n<(?:path|use|rect|image)\b[^>]*/>)\n</g>")
 WIDTH = 6.5  # inches: the paper's text width
 
 
@@ -75,7 +78,8 @@ def as_svg(figure: Figure) -> bytes:
 def leaner(svg: bytes) -> bytes:
     """The same SVG in fewer bytes: a hundredth of a point, short names of letters, no indents.
 
-    Blanks between words are not drawn, and marks of one style say it once.
+    Blanks between words are not drawn, marks of one style say it once, and groups have neither
+    names that nothing asks for nor a single part.
     """
     for name in BLANK.findall(svg):
         svg = re.sub(rb'\s*<use xlink:href="#' + name + rb'"[^>]*/>', b"", svg)
@@ -86,11 +90,14 @@ def leaner(svg: bytes) -> bytes:
     svg = re.sub(rb' style="([^"]*)"', lambda found: re.sub(rb"([:;]) ", rb"\1", found[0]), svg)
     svg = re.sub(rb' d="([^"]*)"', _tight, svg)
     svg = ALIKE.sub(_together, ALONG.sub(rb'\1 x="\2"/>', svg))
-    return re.sub(rb"\n +<", b"\n<", svg)
+    svg = NAMED.sub(b"<g", ABOUT.sub(b"", re.sub(rb"\n +<", b"\n<", svg)))
+    while (less := BARE.sub(rb"\1", svg)) != svg:
+        svg = less
+    return svg
 
 
 def _tight(found: re.Match[bytes]) -> bytes:
-    return b' d="' + re.sub(rb"\s*([A-Za-z])\s*", rb"\1", found[1]) + b'"'
+    return b' d="' + re.sub(rb"\s*([A-Za-z])\s*", rb"\1", found[1]).strip() + b'"'
 
 
 def _together(found: re.Match[bytes]) -> bytes:
