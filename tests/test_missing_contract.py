@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _missing import HPARAMS, WIDTHS, made_bank, made_trial, trained
+from _pausing import resumed
 
 from mglib.errors import MglibError
 from mglib.missing.method import hide
@@ -80,28 +81,11 @@ def test_what_is_not_seen_has_no_influence(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_it_goes_on_from_a_saved_state(method):
     trials = [made_trial(method, seed) for seed in range(2)]
-    whole, first = trained(trials), MissingTraining(trials, made_bank(trials))
+    whole = trained(trials)
     if not trials[0].learns:
         return
 
-    class Stop(Exception):
-        pass
-
-    def pause():
-        if first.step == 17:
-            raise Stop
-
-    with pytest.raises(Stop):
-        first.run(pause=pause)
-    places = [value.data_ptr() for value in first.moving().values() if value.numel()]
-    assert len(set(places)) == len(places), "tensors that share memory cannot be saved"
-    moving = {name: value.clone() for name, value in first.moving().items()}
-    second = MissingTraining(trials, made_bank(trials))
-    for shown, own in zip(second.found, first.found, strict=True):
-        shown.restore(own.arrays())
-        shown.chosen, shown.score = own.chosen, own.score
-    second.resume(17, first.alive, moving)
-    second.run()
+    second = resumed(lambda: MissingTraining(trials, made_bank(trials)))
     for name, value in whole.moving().items():
         torch.testing.assert_close(second.moving()[name], value, rtol=0, atol=0)
     assert np.array_equal(second.found[1].answers, whole.found[1].answers)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from _missing import STEPS, TRIALS, learned_by, made_bank, made_batch, made_trial, same
+from _pausing import resumed
 from torch import nn
 
 from mglib.errors import MglibError
@@ -167,23 +168,7 @@ def test_company_and_a_pause_change_nothing(method):
     assert np.array_equal(whole.found[1].answers, single.found[0].answers)
     assert np.array_equal(whole.found[1].values, single.found[0].values, equal_nan=True)
 
-    class Stop(Exception):
-        pass
-
-    def pause():
-        if first.step == 17:
-            raise Stop
-
-    first = MissingTraining(trials, pictured(trials))
-    with pytest.raises(Stop):
-        first.run(pause=pause)
-    moving = {name: value.clone() for name, value in first.moving().items()}
-    second = MissingTraining(trials, pictured(trials))
-    for shown, own in zip(second.found, first.found, strict=True):
-        shown.restore(own.arrays())
-        shown.chosen, shown.score = own.chosen, own.score
-    second.resume(17, first.alive, moving)
-    second.run()
+    second = resumed(lambda: MissingTraining(trials, pictured(trials)))
     for name, value in whole.moving().items():
         torch.testing.assert_close(second.moving()[name], value, rtol=0, atol=0)
 

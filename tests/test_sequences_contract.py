@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _pausing import resumed
 from _sequences import FRAMES, NAMES, made_answers, made_training, made_trial, trained
 
 from mglib.keys.now import verdict
@@ -40,24 +41,9 @@ def test_company_changes_nothing(way):
 @each_way
 def test_it_goes_on_from_a_saved_state(way):
     trials = [made_trial(way, seed) for seed in range(2)]
-    whole, first = trained(trials), made_training(trials)
+    whole = trained(trials)
 
-    class Stop(Exception):
-        pass
-
-    def pause():
-        if first.step == 17:
-            raise Stop
-
-    with pytest.raises(Stop):
-        first.run(pause=pause)
-    moving = {name: value.clone() for name, value in first.moving().items()}
-    second = made_training(trials)
-    for shown, own in zip(second.found, first.found, strict=True):
-        shown.restore(own.arrays())
-        shown.chosen, shown.score = own.chosen, own.score
-    second.resume(17, first.alive, moving)
-    second.run()
+    second = resumed(lambda: made_training(trials))
     assert second.rows() == whole.rows()
 
 

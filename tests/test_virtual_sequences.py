@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _pausing import resumed
 from _sequences import NAMES, made_answers, made_virtual, virtual_training
 from torch.nn import functional
 
@@ -76,24 +77,9 @@ def test_company_changes_nothing(stand_in, level):
 @pytest.mark.parametrize(("stand_in", "level"), [("mean", "none"), ("frames", "frames")])
 def test_it_goes_on_from_a_saved_state(stand_in, level):
     trials = [made_virtual(stand_in, level, seed) for seed in range(2)]
-    whole, first = ran(trials), virtual_training(trials)
+    whole = ran(trials)
 
-    class Stop(Exception):
-        pass
-
-    def pause():
-        if first.step == 17:
-            raise Stop
-
-    with pytest.raises(Stop):
-        first.run(pause=pause)
-    moving = {name: value.clone() for name, value in first.moving().items()}
-    second = virtual_training(trials)
-    for shown, own in zip(second.found, first.found, strict=True):
-        shown.restore(own.arrays())
-        shown.chosen, shown.score = own.chosen, own.score
-    second.resume(17, first.alive, moving)
-    second.run()
+    second = resumed(lambda: virtual_training(trials))
     assert second.rows() == whole.rows()
 
 
