@@ -131,10 +131,12 @@ def test_the_mean_of_the_slots_logits_is_what_the_classifier_says():
     trials = [make_trial("dlmg")]
     model, batch = double_build(trials, bank), double_batch(bank, trials)
     z = model.slots(batch)
-    torch.testing.assert_close(model.logits_by_slot(z).mean(1), model.fuse(z), rtol=1e-12, atol=0)
+    together = model.by_slot(model.shares(z)).mean(1)
+    torch.testing.assert_close(together, model.fuse(z), rtol=1e-12, atol=0)
+    torch.testing.assert_close(model.added(batch), model.shares(z), rtol=1e-10, atol=1e-14)
     everywhere = torch.ones(1, 3, dtype=torch.bool)
     alone = model.predict_slots(batch.x, everywhere & (torch.arange(3) == 1))
-    torch.testing.assert_close(alone, model.logits_by_slot(z)[:, 1], rtol=1e-12, atol=0)
+    torch.testing.assert_close(alone, model.by_slot(model.shares(z))[:, 1], rtol=1e-12, atol=0)
 
 
 def test_published_gap_is_between_features_and_corrected_between_logits():
@@ -147,6 +149,6 @@ def test_published_gap_is_between_features_and_corrected_between_logits():
             model.classifier.weight.zero_()
         factor = 2 if silent else 1
         rest = model.loss(batch) - factor * (1 - model.balance(1)) * model.risk(
-            batch, model.slots(batch)
+            batch, model.fuse(model.slots(batch))
         )
         assert (rest.abs().item() < 1e-15) == silent

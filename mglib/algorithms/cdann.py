@@ -164,4 +164,4 @@ class CDANN(Algorithm):
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, ..., C] of features [T, ..., D]."""
-        return self.classifier(self.featurizer(x))
+        return self.featurizer.into(self.classifier, x)

@@ -55,13 +55,21 @@ class Concat(Multimodal):
         """Features z [T, M, B, D] of a minibatch in the slots that the variant puts them in."""
         return self.place(self.featurizer(in_slots(batch, self.variant == "as_published")))
 
-    def risk(self, batch: Batch, z: Tensor) -> Tensor:
-        """Cross-entropy of slots' features z [T, M, B, D] averaged over the B instances, [T]."""
-        return batch.mean(cross_entropies(self.fuse(z), batch.y[:, 0]).unsqueeze(1))
+    def added(self, batch: Batch) -> Tensor:
+        """The `shares` of a minibatch that is placed as it is, [T, M, B, C], past its features."""
+        weights = self.classifier.weight.unflatten(1, (self.task.modalities, -1))
+        x = in_slots(batch, self.variant == "as_published")
+        every = self.featurizer.through(weights.transpose(1, 2).flatten(2), x)
+        own = every.unflatten(-1, (self.task.modalities, -1)).diagonal(dim1=1, dim2=3)
+        return own.movedim(-1, 1)
+
+    def risk(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Cross-entropy of logits [T, B, C] averaged over the B instances, [T]."""
+        return batch.mean(cross_entropies(logits, batch.y[:, 0]).unsqueeze(1))
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy averaged over the B instances, [T]."""
-        return self.risk(batch, self.slots(batch))
+        return self.risk(batch, self.added(batch).sum(1) + self.classifier.bias)
 
     def decide(self, z: Tensor, present: Tensor) -> Tensor:
         """Logits [T, N, C] of the features z [T, M, N, D] of the slots `present` [T, M]."""

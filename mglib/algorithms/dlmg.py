@@ -69,23 +69,23 @@ class DLMG(Concat):
         epoch = (step - 1) * rows / instances
         return torch.exp(-0.3 * epoch).clamp(0.05, 0.95)
 
-    def logits_by_slot(self, z: Tensor) -> Tensor:
-        """The logits [T, M, N, C] that each slot's features z [T, M, N, D] give alone."""
-        return self.task.modalities * self.shares(z) + self.classifier.bias.unsqueeze(1)
+    def by_slot(self, shares: Tensor) -> Tensor:
+        """The logits [T, M, N, C] that each slot gives alone, from what it adds to those of all."""
+        return self.task.modalities * shares + self.classifier.bias.unsqueeze(1)
 
     def loss(self, batch: Batch) -> Tensor:
         """Gap and cross-entropy in the balance of the step, [T]."""
-        z = self.slots(batch)
         corrected = self.variant == "corrected"
-        risk = self.risk(batch, z)
+        slots = self.by_slot(self.added(batch)) if corrected else self.slots(batch)
+        risk = self.risk(batch, slots.mean(1) if corrected else self.fuse(slots))
         apart = torch.zeros_like(risk)
         if self.task.modalities > 1:
-            apart = batch.mean(gap(self.logits_by_slot(z) if corrected else z))
+            apart = batch.mean(gap(slots))
         weight = self.balance(batch.step)
         return (2 if corrected else 1) * (weight * apart + (1 - weight) * risk)
 
     def decide(self, z: Tensor, present: Tensor) -> Tensor:
         """Logits [T, N, C] of the features z [T, M, N, D] of the slots `present` [T, M]."""
         if self.variant == "corrected":
-            return mean_of_present(self.logits_by_slot(z), present)
+            return mean_of_present(self.by_slot(self.shares(z)), present)
         return super().decide(z, present)

@@ -33,4 +33,4 @@ class ERM(Algorithm):
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, ..., C] of features [T, ..., D]."""
-        return self.classifier(self.featurizer(x))
+        return self.featurizer.into(self.classifier, x)

@@ -83,11 +83,13 @@ class ERMPlusPlus(ERM):
         for name, parameter in self.named_parameters():
             self.get_buffer(mean_of(name)).lerp_(parameter, share.to(parameter))
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [T, ..., C] of features [T, ..., D] by the weights that it holds for now."""
+        return self.logits(x)
+
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, ..., C] of features [T, ..., D] by the mean of the weights."""
-        for part in ("featurizer", "classifier"):
-            network = self.get_submodule(part)
-            names = [name for name, _ in network.named_parameters()]
-            means = {name: self.get_buffer(mean_of(f"{part}.{name}")) for name in names}
-            x = functional_call(network, means, (x,))
-        return x
+        names = [name for name, _ in self.named_parameters()]
+        means = {name: self.get_buffer(mean_of(name)) for name in names}
+        found: Tensor = functional_call(self, means, (x,))
+        return found

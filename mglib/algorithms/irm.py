@@ -80,4 +80,4 @@ class IRM(Algorithm):
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, ..., C] of features [T, ..., D]."""
-        return self.classifier(self.featurizer(x))
+        return self.featurizer.into(self.classifier, x)

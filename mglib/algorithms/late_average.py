@@ -9,14 +9,15 @@ hyper-parameters, which are those of Concat.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from mglib.registry import algorithms
 from mglib.trials.algorithm import Batch, Task, cross_entropies
 from mglib.trials.multimodal import Multimodal, each_slot, mean_of_present
-from mglib.trials.networks import StackedLinear, Streams, featurizer
+from mglib.trials.networks import StackedLinear, StackedMLP, Streams, featurizer
 
 
 class Unimodal(nn.Module):
@@ -35,7 +36,12 @@ class Unimodal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Each slot's own logits, [T, M, N, C]."""
-        return each_slot(self.heads, self.features(x))
+        pairs = cast(
+            list[tuple[StackedMLP, StackedLinear]],
+            [*zip(self.featurizers, self.heads, strict=True)],
+        )
+        own = zip(pairs, x.unbind(1), strict=True)
+        return torch.stack([body.into(head, slot) for (body, head), slot in own], 1)
 
     def loss(self, batch: Batch) -> Tensor:
         """The sum of the slots' cross-entropies [T]: each learns as if it were alone."""

@@ -10,6 +10,7 @@ where nothing is ever modulated; its patience and gamma have no effect and are l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -38,6 +39,14 @@ def fixed(layer: StackedLinear) -> StackedLinear:
         delattr(layer, name)
         layer.register_buffer(name, weights.detach())
     return layer
+
+
+def deviations(gradient: Tensor) -> Tensor:
+    """The standard deviation of each trial's entries [T, in, out], unbiased: [T, 1, 1]."""
+    centred = gradient - gradient.mean((1, 2), keepdim=True)
+    # torch.std takes one number after the other.
+    spread = torch.linalg.vector_norm(centred, dim=(1, 2), keepdim=True)
+    return spread / math.sqrt(gradient[0].numel() - 1)
 
 
 @algorithms.register("ogm")
@@ -96,7 +105,7 @@ class OGM(Concat):
             factors = self.coefficients(batch, z)[:, :, None, None]
             # The value stays that of z to the bit.
             z = z.detach() + factors * (z - z.detach())
-        return self.risk(batch, z)
+        return self.risk(batch, self.fuse(z))
 
 
 @algorithms.register("ogm_ge")
@@ -128,11 +137,13 @@ class OGMGE(OGM):
         """The gradients of all parameters, with noise on those of the featurizer's weights."""
         weights = [p for name, p in self.featurizer.named_parameters() if name.endswith("weight")]
         with torch.enable_grad():
-            plain = torch.autograd.grad(self.risk(batch, self.slots(batch)).sum(), weights)
+            plain = torch.autograd.grad(
+                self.risk(batch, self.fuse(self.slots(batch))).sum(), weights
+            )
         place = {id(parameter): number for number, parameter in enumerate(self.parameters())}
         changed = list(gradients)
         for stream, (weight, gradient) in enumerate(zip(weights, plain, strict=True)):
-            spread = gradient.flatten(1).std(1).view(-1, 1, 1) + 1e-8
+            spread = deviations(gradient) + 1e-8
             drawn = normals(batch.noise["enhancement"], gradient.shape[1:], stream)
             changed[place[id(weight)]] = gradients[place[id(weight)]] + spread * drawn.to(spread)
         return changed

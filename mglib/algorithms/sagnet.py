@@ -23,8 +23,11 @@ from mglib.trials.networks import StackedLinear, Streams, featurizer
 
 def parted(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Content [..., D] of features z [..., D], and their style: mean and variance [..., 1]."""
-    mean, variance = z.mean(-1, keepdim=True), z.var(-1, keepdim=True)
-    return (z - mean) / (variance + 1e-5).sqrt(), mean, variance
+    mean = z.mean(-1, keepdim=True)
+    centred = z - mean
+    # torch.var takes one number after the other.
+    variance = centred.square().sum(-1, keepdim=True) / (z.shape[-1] - 1)
+    return centred * (variance + 1e-5).rsqrt(), mean, variance
 
 
 def joined(content: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -135,4 +138,4 @@ class SagNet(Algorithm):
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits [T, ..., C] of features [T, ..., D] as they are."""
-        return self.classifier(self.featurizer(x))
+        return self.featurizer.into(self.classifier, x)

@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mglib import paths
 from mglib.data.splits import published_split, split_indices
@@ -56,6 +57,12 @@ class FeatureBank:
     block: dict[tuple[str, int], int]
     splits: dict[int, dict[str, np.ndarray]]
     tested: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def rows(self, blocks: Tensor, index: Tensor) -> Tensor:
+        """Features [..., D] of the instances `index` of `blocks`, of one shape once broadcast."""
+        return functional.embedding(
+            blocks * self.values.shape[1] + index, self.values.flatten(0, 1)
+        )
 
     def blocks(self, modality: str, trials: Sequence[Trial]) -> Tensor:
         """The block in which each trial is tested on a modality, [T]."""

@@ -59,7 +59,7 @@ class Training(Stack):
             yield (
                 draw.step,
                 Batch(
-                    self.bank.values[blocks, index],
+                    self.bank.rows(blocks, index),
                     self.bank.labels[index],
                     used,
                     draw.step,

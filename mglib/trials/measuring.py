@@ -78,9 +78,9 @@ def predict(
 
     def of_rows(rows: torch.Tensor) -> torch.Tensor:
         if pattern in ("seen", "all"):
-            x = bank.values[blocks[:, :, None], rows[:, None]]
+            x = bank.rows(blocks[:, :, None], rows[:, None])
             return model.predict_together(x, slots)
-        x = bank.values[blocks, rows]
+        x = bank.rows(blocks, rows)
         return model.predict_by_slot(x) if pattern == "by_slot" else model.predict(x)
 
     with torch.no_grad():

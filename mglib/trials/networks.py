@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mglib.trials.counter import uniforms
+from mglib.trials.products import affine, joining_pays, product
 
 Streams = Sequence[torch.Generator]
 Width = int | Sequence[int]
@@ -55,7 +57,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, ..., in] -> [T, ..., out]."""
-        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+        y = affine(x.flatten(1, -2), self.weight, self.bias)
         return y.view(*x.shape[:-1], -1)
 
 
@@ -70,9 +72,37 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, ..., widths[0]] -> [T, ..., widths[-1]]."""
-        for number, layer in enumerate(self.layers):
-            x = layer(x if number == 0 else x.relu())
+        output: Tensor = self.layers[-1](self._before_last(x))
+        return output.view(*x.shape[:-1], -1)
+
+    def _before_last(self, x: Tensor) -> Tensor:
+        """What the last layer is given of x [T, ..., widths[0]]: [T, N, widths[-2]]."""
+        x = x.flatten(1, -2)
+        for layer in self._linear()[:-1]:
+            x = affine(x, layer.weight, layer.bias).relu_()
         return x
+
+    def _linear(self) -> list[StackedLinear]:
+        return cast(list[StackedLinear], [*self.layers])
+
+    def through(self, weight: Tensor, x: Tensor) -> Tensor:
+        """self(x) times weight [T, between, out]: [T, ..., widths[0]] -> [T, ..., out].
+
+        For who asks only for the product: where it has fewer columns than x has rows, it takes less
+        work to join the last layer with `weight`, since nothing stands between the two.
+        """
+        last, rows = self._linear()[-1], self._before_last(x)
+        width_in, between = last.weight.shape[1:]
+        if joining_pays(rows.shape[1], width_in, between, weight.shape[-1]):
+            y = affine(rows, product(last.weight, weight), product(last.bias, weight))
+        else:
+            y = product(affine(rows, last.weight, last.bias), weight)
+        return y.view(*x.shape[:-1], -1)
+
+    def into(self, head: StackedLinear, x: Tensor) -> Tensor:
+        """head(self(x)), [T, ..., widths[0]] -> [T, ..., out], for who does not ask for self(x)."""
+        y = self.through(head.weight, x)
+        return y + head.bias.view(len(y), *[1] * (y.ndim - 2), -1)
 
 
 def featurizer(streams: Streams, width: int) -> StackedMLP:

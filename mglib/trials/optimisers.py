@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from mglib.errors import MglibError, unknown
@@ -65,6 +64,8 @@ class Optimiser(ABC):
 
     def reset(self, chosen: Tensor) -> None:
         """Start anew for the chosen trials [T]: as if their optimiser had just been made."""
+        if not chosen.any():
+            return
         for tensor in self.tensors().values():
             tensor[chosen] = 0
 
@@ -183,16 +184,14 @@ class Adam(Optimiser):
         lr: float,
         rates: dict[str, float],
     ) -> None:
-        # The kernel counts by itself, on a copy for each parameter.
-        counts = list((steps - 1).expand(len(parameters)).clone().unbind(0))
-        adam(
+        # The kernel behind torch.optim.Adam(fused=True), whose own preparations cost as much again.
+        torch._fused_adam_(
             parameters,
             gradients,
             moments[0],
             moments[1],
-            max_exp_avg_sqs=[],
-            state_steps=counts,
-            fused=True,
+            [],
+            [steps] * len(parameters),
             amsgrad=False,
             lr=lr,
             beta1=rates["beta1"],

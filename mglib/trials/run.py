@@ -27,6 +27,7 @@ from mglib.provenance import Record
 from mglib.questions import other_code, pack
 from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
+from mglib.trials.allocator import lasting_memory
 from mglib.trials.artifacts import with_weights
 from mglib.trials.chunks import Chunk, cut, in_shard, stack_size
 from mglib.trials.estimate import Estimated, asked_only, estimate
@@ -187,7 +188,8 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, context, _start_worker, (ticks,))
     try:
-        futures = {pool.submit(_work, chunk) for chunk in chunks}
+        with lasting_memory():  # the pool starts its processes when it is given work
+            futures = {pool.submit(_work, chunk) for chunk in chunks}
         while futures:
             done, futures = wait(futures, timeout=0.2)
             while True:
