@@ -7,9 +7,11 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks._world import threads
+
+Result = TypeVar("Result")
 
 
 def peak() -> int:
@@ -35,10 +37,10 @@ def taken(make: Callable[..., Callable[[], object]], *told: Any) -> float:
         return (peak() - before) / 1024
 
 
-def elsewhere(function: Callable[..., float], *told: Any) -> Callable[[], float]:
-    """Measures what a function gives in a fresh process."""
+def elsewhere(function: Callable[..., Result], *told: Any) -> Callable[[], Result]:
+    """Gives what a function gives in a fresh process."""
 
-    def measured() -> float:
+    def measured() -> Result:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             return pool.submit(function, *told).result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,45 +71,76 @@ def probe_rows(
     The target stands in `hparams`; the penalty has the split "validation", where it was chosen.
     Raises MglibError for a target that the dataset does not have.
     """
+    return rows_of_probes(
+        experiment,
+        asked(dataset, split_seeds, perceptors, targets, "probe", {"penalties": list(PENALTIES)}),
+        probe,
+        chosen="penalty",
+        version=VERSION,
+        profile=profile,
+        label="linear probes",
+    )
+
+
+def asked(
+    dataset: str,
+    split_seeds: Iterable[int],
+    perceptors: Sequence[str],
+    targets: Sequence[str],
+    task: str,
+    settings: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The questions of a probe: each split, core modality, perceptor and target."""
     for target in targets:
         if target not in datasets.get(dataset).targets:
             raise unknown(f"target of {dataset}", target, datasets.get(dataset).targets)
-
-    def answer(question: dict[str, Any]) -> Answer:
-        import json
-
-        found = load_features(
-            dataset, question["perceptor"], question["modality"], question["split_seed"]
-        )
-        parts = split_indices(found.groups, question["split_seed"])
-        labels = found.targets[json.loads(question["hparams"])["target"]]
-        accuracy, penalty = probe(found.values, labels, parts)
-        majority = majority_accuracy(labels, parts)
-        n = len(parts["test"])
-        return [
-            {"metric": "accuracy", "value": accuracy, "n": n},
-            {"metric": "majority", "value": majority, "n": n},
-            {"metric": "penalty", "value": penalty, "n": n, "split": "validation"},
-        ]
-
-    questions = [
+    return [
         {
-            "task": "probe",
+            "task": task,
             "dataset": dataset,
             "perceptor": perceptor,
             "split_seed": seed,
             "modality": modality,
             "split": "test",
-            "hparams": {"target": target, "penalties": list(PENALTIES)},
+            "hparams": {"target": target, **settings},
         }
         for seed in split_seeds
         for modality in datasets.get(dataset).core
         for perceptor in perceptors
         for target in targets
     ]
-    return measured(
-        experiment, questions, answer, version=VERSION, profile=profile, label="linear probes"
-    )
+
+
+def rows_of_probes(
+    experiment: str,
+    questions: Sequence[dict[str, Any]],
+    read: Callable[[np.ndarray, np.ndarray, dict[str, np.ndarray]], tuple[float, float]],
+    *,
+    chosen: str,
+    version: int,
+    profile: str,
+    label: str,
+) -> pa.Table:
+    """Rows of a probe that `read` features [N, D] with labels [N]: accuracy, and what it chose."""
+
+    def answer(question: dict[str, Any]) -> Answer:
+        import json
+
+        found = load_features(
+            *(question[name] for name in ("dataset", "perceptor", "modality", "split_seed"))
+        )
+        parts = split_indices(found.groups, question["split_seed"])
+        labels = found.targets[json.loads(question["hparams"])["target"]]
+        accuracy, choice = read(found.values, labels, parts)
+        majority = majority_accuracy(labels, parts)
+        n = len(parts["test"])
+        return [
+            {"metric": "accuracy", "value": accuracy, "n": n},
+            {"metric": "majority", "value": majority, "n": n},
+            {"metric": chosen, "value": choice, "n": n, "split": "validation"},
+        ]
+
+    return measured(experiment, questions, answer, version=version, profile=profile, label=label)
 
 
 def probe_values(rows: pa.Table) -> pd.DataFrame:
