@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mglib.trials.networks import StackedLinear, StackedMLP
-from mglib.trials.products import NARROW, affine, joining_pays, product
+from mglib.trials.products import NARROW, joining_pays, product
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -16,21 +16,31 @@ def drawn(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("columns", [1, 3, NARROW - 1, NARROW])
 def test_a_product_and_its_derivatives_are_those_of_bmm(columns):
     torch.manual_seed(0)
-    x, weight, bias = drawn(2, 5, 4), drawn(2, 4, columns), drawn(2, 1, columns)
+    x, weight = drawn(2, 5, 4), drawn(2, 4, columns)
     torch.testing.assert_close(product(x, weight), torch.bmm(x, weight), rtol=1e-12, atol=0)
-    expected = torch.bmm(x, weight) + bias
-    torch.testing.assert_close(affine(x, weight, bias), expected, rtol=1e-12, atol=1e-15)
     assert torch.autograd.gradcheck(product, (x, weight))
     # CDANN's penalty on gradients differentiates twice.
     assert torch.autograd.gradgradcheck(product, (x, weight))
 
 
-def test_a_product_hangs_on_no_other_trial_of_the_stack():
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("rows", [8, 12, 96, 256])
+@pytest.mark.parametrize("columns", [2, 7, 20, NARROW, 96])
+def test_a_product_hangs_on_no_other_trial_of_the_stack(rows, columns):
     torch.manual_seed(0)
-    x, weight = torch.randn(6, 96, 40), torch.randn(6, 40, 8)
-    together = product(x, weight)
-    for t in range(6):
-        assert torch.equal(product(x[t : t + 1], weight[t : t + 1])[0], together[t])
+    x, weight, gradient = (
+        torch.randn(5, *shape) for shape in ((rows, 40), (40, columns), (rows, columns))
+    )
+
+    def found(own):
+        sides = [side[own].clone().requires_grad_() for side in (x, weight)]
+        y = product(*sides)
+        return [y, *torch.autograd.grad(y, sides, gradient[own])]
+
+    together = found(slice(None))
+    for t in range(5):
+        for alone, one in zip(found(slice(t, t + 1)), together, strict=True):
+            assert torch.equal(alone[0], one[t])
 
 
 def network(outputs: int) -> tuple[StackedMLP, StackedLinear]:
@@ -63,18 +73,22 @@ def test_maps_are_joined_where_that_takes_fewer_multiplications():
 def test_joined_layers_never_compute_the_features_between_them(monkeypatch):
     """What makes it cheaper: no product of the rows has the width of the features."""
     body, head = network(3)
-    widths = []
-    plain = torch.baddbmm
+    x, widths = torch.randn(3, 40, 6, dtype=torch.float64), []
 
-    def counted(bias, x, weight):
-        widths.append((x.shape[1], weight.shape[-1]))
-        return plain(bias, x, weight)
+    def counted(name):
+        plain = getattr(torch, name)
+
+        def product_of(*given):
+            widths.append((given[-2].shape[1], given[-1].shape[-1]))
+            return plain(*given)
+
+        return product_of
 
     monkeypatch.setattr("mglib.trials.products.NARROW", 0)
-    monkeypatch.setattr(torch, "baddbmm", counted)
-    x = torch.randn(3, 40, 6, dtype=torch.float64)
+    for name in ("bmm", "baddbmm"):
+        monkeypatch.setattr(torch, name, counted(name))
     body.into(head, x)
-    assert widths == [(40, 8), (40, 3)]
+    assert (40, 3) in widths and (40, 12) not in widths
     widths.clear()
     head(body(x))
     assert (40, 12) in widths

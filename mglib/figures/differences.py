@@ -23,7 +23,7 @@ def draw_differences(
 
     A panel by its title: columns method, rate, mean and apart (whether the difference is no tie;
     then its number stands in the square, in bold). Orange is worse than the reference, blue better;
-    a square that is not there was not asked for. `methods` are titles by name, in the order drawn.
+    a square that is not there was not asked for, or has too few splits to be compared. `methods` are titles by name, in the order drawn.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -60,7 +60,7 @@ def draw_differences(
                 )
             axes.set_title(title, loc="left", color=INK)
             axes.set_xticks(np.arange(len(rates)), [f"{100 * rate:g}" for rate in rates])
-            axes.set_xlim(-0.5, len(rates) - 0.5)
+            axes.set_xlim(-0.5, max(1, len(rates)) - 0.5)
             axes.set_xlabel(xlabel)
             axes.grid(visible=False)
             axes.tick_params(length=0, labelcolor=INK, labelsize=7.5)

@@ -51,8 +51,6 @@ class Batch:
         return self.means(values).mean(-1)
 
 
-FEW_CLASSES = 16
-
 # ModalBed's ranges for domain-generalization methods (its hparams_registry.py).
 COMMON_SEARCH: dict[str, Hyperparameter] = {
     "lr": Hyperparameter(5e-5, log10_uniform(-5, -3.5), "rate"),
@@ -171,11 +169,8 @@ class Algorithm(nn.Module, ABC):
 
 def cross_entropies(logits: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy of every row: logits [..., C] against labels [...]."""
-    rows, labels = logits.flatten(0, -2), y.flatten()
-    if logits.shape[-1] < FEW_CLASSES:
-        # A CPU's kernels go along the last axis, which is too short for their lanes.
-        rows, labels = rows.T[None], labels[None]
-    return functional.cross_entropy(rows, labels, reduction="none").view(y.shape)
+    losses = functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    return losses.view(y.shape)
 
 
 def stack_hparams(values: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mglib.trials.counter import uniforms
-from mglib.trials.products import affine, joining_pays, product
+from mglib.trials.products import joining_pays, product
 
 Streams = Sequence[torch.Generator]
 Width = int | Sequence[int]
@@ -57,7 +57,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, ..., in] -> [T, ..., out]."""
-        y = affine(x.flatten(1, -2), self.weight, self.bias)
+        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
         return y.view(*x.shape[:-1], -1)
 
 
@@ -79,7 +79,7 @@ class StackedMLP(nn.Module):
         """What the last layer is given of x [T, ..., widths[0]]: [T, N, widths[-2]]."""
         x = x.flatten(1, -2)
         for layer in self._linear()[:-1]:
-            x = affine(x, layer.weight, layer.bias).relu_()
+            x = torch.baddbmm(layer.bias, x, layer.weight).relu_()
         return x
 
     def _linear(self) -> list[StackedLinear]:
@@ -94,9 +94,10 @@ class StackedMLP(nn.Module):
         last, rows = self._linear()[-1], self._before_last(x)
         width_in, between = last.weight.shape[1:]
         if joining_pays(rows.shape[1], width_in, between, weight.shape[-1]):
-            y = affine(rows, product(last.weight, weight), product(last.bias, weight))
+            bias = (last.bias.mT * weight).sum(1, keepdim=True)
+            y = product(rows, product(last.weight, weight)) + bias
         else:
-            y = product(affine(rows, last.weight, last.bias), weight)
+            y = product(torch.baddbmm(last.bias, rows, last.weight), weight)
         return y.view(*x.shape[:-1], -1)
 
     def into(self, head: StackedLinear, x: Tensor) -> Tensor:

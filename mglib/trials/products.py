@@ -32,18 +32,14 @@ class _Narrow(torch.autograd.Function):
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """x [T, N, in] times weight [T, in, out]: [T, N, out]."""
+    """x [T, N, in] times weight [T, in, out]: [T, N, out].
+
+    With few columns the last bits of a row may hang on N, so that stacks of one N alone use it.
+    """
     if x.device.type == "cpu" and weight.shape[-1] < NARROW:
         narrow: Tensor = _Narrow.apply(x, weight)
         return narrow
     return torch.bmm(x, weight)
-
-
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x [T, N, in] times weight [T, in, out], plus bias [T, 1, out]: [T, N, out]."""
-    if x.device.type == "cpu" and weight.shape[-1] < NARROW:
-        return product(x, weight) + bias
-    return torch.baddbmm(bias, x, weight)
 
 
 def joining_pays(rows: int, width_in: int, between: int, width_out: int) -> bool:
