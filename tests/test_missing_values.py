@@ -10,6 +10,7 @@ import pytest
 
 from mglib.analysis.statistics import resampled_interval
 from mglib.errors import MglibError
+from mglib.figures.differences import draw_differences
 from mglib.figures.missing import draw_deficits, draw_seen, draw_sweep
 from mglib.missing.ceilings.shapley import shapley
 from mglib.missing.grid import missing_trials
@@ -246,3 +247,28 @@ def test_figures_draw_what_they_are_given():
     swept = draw_sweep({"panel": lines}, titles, "x", "X", exact={"panel": exact})
     assert len(swept.axes[0].lines) == 3
     assert swept.axes[0].lines[0].get_ydata().tolist() == [90, 100]
+
+
+def test_differences_stand_in_their_squares_and_what_is_no_tie_is_bold():
+    found = pd.DataFrame(
+        [
+            ("zero_fill", 0.0, 0.004, False),
+            ("zero_fill", 0.9, -0.123, True),
+            ("oracle", 0.9, 0.3, True),
+        ],
+        columns=["method", "rate", "mean", "apart"],
+    )
+    titles = {"zero_fill": "Zero fill", "oracle": "Alone"}
+    (axes,) = draw_differences({"text missing": found}, titles, "Lacking [%]").axes
+    said = {text.get_position(): (text.get_text(), text.get_fontweight()) for text in axes.texts}
+    assert said == {(0, 0): ("0", "normal"), (1, 0): ("−12", "bold"), (1, 1): ("+30", "bold")}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "90"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Zero fill", "Alone"]
+    worse, better = (axes.patches[n].get_facecolor() for n in (1, 2))
+    assert worse[0] > worse[2] and better[2] > better[0]  # orange, blue
+
+
+def test_without_anything_to_compare_the_squares_are_empty():
+    nothing = pd.DataFrame(columns=["method", "rate", "mean", "apart"])
+    (axes,) = draw_differences({"text missing": nothing}, {"oracle": "Alone"}, "Lacking [%]").axes
+    assert not axes.texts and not axes.patches
