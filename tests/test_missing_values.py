@@ -249,7 +249,7 @@ def test_figures_draw_what_they_are_given():
     assert swept.axes[0].lines[0].get_ydata().tolist() == [90, 100]
 
 
-def test_differences_stand_in_their_squares_and_what_is_no_tie_is_bold():
+def test_differences_have_their_shades_and_what_is_no_tie_its_number():
     found = pd.DataFrame(
         [
             ("zero_fill", 0.0, 0.004, False),
@@ -259,16 +259,23 @@ def test_differences_stand_in_their_squares_and_what_is_no_tie_is_bold():
         columns=["method", "rate", "mean", "apart"],
     )
     titles = {"zero_fill": "Zero fill", "oracle": "Alone"}
-    (axes,) = draw_differences({"text missing": found}, titles, "Lacking [%]").axes
-    said = {text.get_position(): (text.get_text(), text.get_fontweight()) for text in axes.texts}
-    assert said == {(0, 0): ("0", "normal"), (1, 0): ("−12", "bold"), (1, 1): ("+30", "bold")}
+    axes, bar = draw_differences({"text missing": found}, titles, "Lacking [%]").axes
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (1, 0): "−12",
+        (1, 1): "+30",
+    }
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "90"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Zero fill", "Alone"]
-    worse, better = (axes.patches[n].get_facecolor() for n in (1, 2))
+    assert [patch.get_xy() for patch in axes.patches] == [(0.5, -0.5), (0.5, 0.5)]
+    shades = np.asarray(axes.images[0].get_array())
+    worse, better, alike, absent = shades[0, 1], shades[1, 1], shades[0, 0], shades[1, 0]
     assert worse[0] > worse[2] and better[2] > better[0]  # orange, blue
+    assert alike.min() > 0.95 and absent.tolist() == [1, 1, 1]
+    assert "[points]" in bar.get_ylabel()
 
 
-def test_without_anything_to_compare_the_squares_are_empty():
+def test_without_anything_to_compare_all_is_white():
     nothing = pd.DataFrame(columns=["method", "rate", "mean", "apart"])
-    (axes,) = draw_differences({"text missing": nothing}, {"oracle": "Alone"}, "Lacking [%]").axes
+    axes, _ = draw_differences({"text missing": nothing}, {"oracle": "Alone"}, "Lacking [%]").axes
     assert not axes.texts and not axes.patches
+    assert np.asarray(axes.images[0].get_array()).min() == 1

@@ -1,4 +1,4 @@
-"""Every method beside one of them over a sweep: a square for each difference."""
+"""Every method beside one of them over a sweep: a shade for each difference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mglib.figures.style import FAINT, INK, PALETTE, WIDTH, style
+from mglib.figures.style import INK, PALETTE, WIDTH, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,9 @@ def draw_differences(
     """Differences [points] to a reference, a row for each method, a column for each rate.
 
     A panel by its title: columns method, rate, mean and apart (whether the difference is no tie;
-    then its number stands in the square, in bold). Orange is worse than the reference, blue better;
-    a square that is not there was not asked for, or has too few splits to be compared. `methods` are titles by name, in the order drawn.
+    then its number stands in the square, framed). Orange is worse than the reference, blue better;
+    white is alike, was not asked for, or has too few splits to be compared. `methods` are titles by
+    name, in the order drawn.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -36,28 +37,25 @@ def draw_differences(
         )
         for axes, (title, found) in zip(grid.flat, panels.items(), strict=True):
             rates = sorted(found["rate"].unique())
+            shades = np.full((len(methods), max(1, len(rates)), 3), 1.0)
             for cell in found.itertuples(index=False):
-                place = rates.index(cell.rate), [*methods].index(cell.method)
+                column, row = rates.index(cell.rate), [*methods].index(cell.method)
                 points = 100 * cell.mean
-                axes.add_patch(
-                    plt.Rectangle(
-                        (place[0] - 0.46, place[1] - 0.44),
-                        0.92,
-                        0.88,
-                        facecolor=colours(norm(points)),
-                        edgecolor=INK if cell.apart else "#d0d0d0",
-                        lw=0.9 if cell.apart else 0.4,
+                shades[row, column] = colours(norm(points))[:3]
+                if cell.apart:
+                    axes.add_patch(
+                        plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=INK, lw=0.9)
                     )
-                )
-                axes.text(
-                    *place,
-                    f"{points:+.0f}".replace("-", "−") if round(points) else "0",
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color=INK if cell.apart else FAINT,
-                    fontweight="bold" if cell.apart else "normal",
-                )
+                    axes.text(
+                        *(column, row, f"{points:+.0f}".replace("-", "−")),
+                        ha="center",
+                        va="center",
+                        fontsize=6.5,
+                        fontweight="bold",
+                    )
+            axes.imshow(shades, aspect="auto", interpolation="nearest")
+            axes.vlines(np.arange(len(rates) - 1) + 0.5, -0.5, len(methods) - 0.5, "white", lw=1.2)
+            axes.hlines(np.arange(len(methods)) + 0.5, -0.5, len(rates) - 0.5, "white", lw=1.2)
             axes.set_title(title, loc="left", color=INK)
             axes.set_xticks(np.arange(len(rates)), [f"{100 * rate:g}" for rate in rates])
             axes.set_xlim(-0.5, max(1, len(rates)) - 0.5)
@@ -66,6 +64,12 @@ def draw_differences(
             axes.tick_params(length=0, labelcolor=INK, labelsize=7.5)
             for side in axes.spines.values():
                 side.set_visible(False)
+        scale = plt.cm.ScalarMappable(norm, colours)
+        bar = figure.colorbar(scale, ax=grid, shrink=0.5, aspect=18, pad=0.02)
+        bar.solids.set_rasterized(True)
+        bar.set_label("Difference [points]", fontsize=8)
+        bar.set_ticks([-MOST, -MOST / 2, 0, MOST / 2, MOST])
+        bar.ax.tick_params(labelsize=7.5)
         grid.flat[0].set_yticks(range(len(methods)), list(methods.values()))
         grid.flat[0].set_ylim(len(methods) - 0.5, -0.5)
     plt.close(figure)

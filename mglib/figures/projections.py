@@ -40,7 +40,6 @@ def _panel(
     axes: Axes, points: pd.DataFrame, modalities: list[str], size: float, mark: int | None
 ) -> None:
     """One space by one method; several modalities take the marks, else the classes do."""
-    from matplotlib.patheffects import withStroke
 
     several = points["modality"].nunique() > 1
     for (label, modality), own in points.groupby(["class", "modality"], sort=True):
@@ -63,7 +62,7 @@ def _panel(
             va="center",
             fontsize=8.5,
             fontweight="bold",
-            path_effects=[withStroke(linewidth=2.2, foreground="white")],
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
         )
     marked = points[points["instance"] == mark]
     axes.scatter(marked["x"], marked["y"], s=70, c="none", edgecolors=INK, linewidths=1.3)
