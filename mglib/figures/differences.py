@@ -54,19 +54,18 @@ def draw_differences(
                         fontweight="bold",
                     )
             axes.imshow(shades, aspect="auto", interpolation="nearest")
-            axes.vlines(np.arange(len(rates) - 1) + 0.5, -0.5, len(methods) - 0.5, "white", lw=1.2)
-            axes.hlines(np.arange(len(methods)) + 0.5, -0.5, len(rates) - 0.5, "white", lw=1.2)
             axes.set_title(title, loc="left", color=INK)
             axes.set_xticks(np.arange(len(rates)), [f"{100 * rate:g}" for rate in rates])
             axes.set_xlim(-0.5, max(1, len(rates)) - 0.5)
-            axes.set_xlabel(xlabel)
             axes.grid(visible=False)
             axes.tick_params(length=0, labelcolor=INK, labelsize=7.5)
             for side in axes.spines.values():
                 side.set_visible(False)
+        figure.supxlabel(xlabel, fontsize=9)
         scale = plt.cm.ScalarMappable(norm, colours)
         bar = figure.colorbar(scale, ax=grid, shrink=0.5, aspect=18, pad=0.02)
-        bar.solids.set_rasterized(True)
+        if bar.solids is not None:  # 256 shades, one shape each
+            bar.solids.set_rasterized(True)
         bar.set_label("Difference [points]", fontsize=8)
         bar.set_ticks([-MOST, -MOST / 2, 0, MOST / 2, MOST])
         bar.ax.tick_params(labelsize=7.5)
