@@ -38,7 +38,7 @@ def draw_differences(
         for axes, (title, found) in zip(grid.flat, panels.items(), strict=True):
             rates = sorted(found["rate"].unique())
             shades = np.full((len(methods), max(1, len(rates)), 3), 1.0)
-            for cell in found.itertuples(index=False):
+            for cell in found.sort_values(["method", "rate"]).itertuples(index=False):
                 column, row = rates.index(cell.rate), [*methods].index(cell.method)
                 points = 100 * cell.mean
                 shades[row, column] = colours(norm(points))[:3]
