@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mglib import __version__, paths
@@ -61,6 +62,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     one.add_argument(
         "--splits", type=int, metavar="N", help="split seeds 0 to N-1 (default: the standard ones)"
     )
+
+    one = command(
+        "import-features", "feature files that others extracted, such as ModalBed's, into the store"
+    )
+    one.add_argument("file", nargs="+", help="such as MSR_VTT_imagebind.h5")
+    one.add_argument("--index", metavar="FILE", help="modalities.json (default: beside each file)")
+    one.add_argument("--dataset", help="of the files (default: as their names say)")
+    one.add_argument("--perceptor", help="that made them (default: as their names say)")
 
     one = command("run", "run notebooks with parameters, through papermill")
     one.add_argument("notebook", nargs="+", help="a name such as 20_weak_generalization, or a path")
@@ -151,6 +160,15 @@ def _prepare(args: argparse.Namespace) -> int:
             if stages := [item.stage for item in done if item.outcome == word]:
                 last = f" to {stages[-1]}" if len(stages) > 1 else ""
                 print(f"{name}: {word} {len(stages)} ({stages[0]}{last})")
+    return 0
+
+
+def _import_features(args: argparse.Namespace) -> int:
+    from mglib.perceptors.import_features import import_features
+
+    index = Path(args.index) if args.index else None
+    for name in args.file:
+        print(import_features(Path(name), index, args.dataset, args.perceptor).told())
     return 0
 
 
@@ -305,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         actions = {
             "list": _list,
             "prepare": _prepare,
+            "import-features": _import_features,
             "run": _run,
             "paper": _paper,
             "compare": _compare,

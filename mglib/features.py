@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 
 from mglib import paths
 from mglib.data._base import Dataset, pack_strings, unpack_strings
-from mglib.data.carriers import Carrier
+from mglib.data._imported import IMPORTED
 from mglib.data.splits import splitting
 from mglib.errors import MglibError, unknown
 from mglib.provenance import file_sha256
@@ -50,10 +50,10 @@ class FeatureSet:
 
 def _lineage(
     dataset: Dataset, perceptor: str, modalities: Iterable[str]
-) -> tuple[dict[str, Any], list[Carrier]]:
-    """A perceptor and all that it is computed from, by name, and every carrier that they read."""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A perceptor and all that it is computed from, and sha256 of what they read; by name."""
     found: dict[str, Any] = {}
-    carriers: set[Carrier] = set()
+    sources: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     pending = [(perceptor, modality) for modality in modalities]
     while pending:
@@ -61,14 +61,14 @@ def _lineage(
         if step not in seen:
             seen.add(step)
             sense = found.setdefault(name, perceptors.get(name)())
-            carriers.update(sense.carriers(dataset, modality))
+            sources |= sense.sources(dataset, modality)
             pending += sense.parts(dataset, modality)
-    return dict(sorted(found.items())), sorted(carriers, key=lambda carrier: carrier.name)
+    return dict(sorted(found.items())), dict(sorted(sources.items()))
 
 
 def _identity(data: Dataset, perceptor: str, modalities: Iterable[str]) -> dict[str, Any]:
     """What decides the features of some modalities, whatever the split; JSON-serialisable."""
-    lineage, carriers = _lineage(data, perceptor, modalities)
+    lineage, sources = _lineage(data, perceptor, modalities)
     return {
         "format": FORMAT,
         "dataset": data.name,
@@ -79,7 +79,7 @@ def _identity(data: Dataset, perceptor: str, modalities: Iterable[str]) -> dict[
         },
         "parameters": {name: sense.parameters() for name, sense in lineage.items()},
         "splitting": splitting() if any(sense.fitted for sense in lineage.values()) else None,
-        "sources": {carrier.name: carrier.sha256 for carrier in carriers},
+        "sources": sources,
     }
 
 
@@ -260,6 +260,8 @@ def load_features(
 
 def _remedy(wanted: dict[str, Any]) -> str:
     """The command that makes the file of a recipe."""
+    if datasets.get(wanted["dataset"]).kinds[wanted["modality"]] == IMPORTED:
+        return "mglib import-features FILE"
     standard = wanted["perceptor"] in datasets.get(wanted["dataset"]).perceptors
     option = "" if standard else f" --perceptor {wanted['perceptor']}"
     if wanted["modality"] not in datasets.get(wanted["dataset"]).core:

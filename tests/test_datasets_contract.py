@@ -5,37 +5,55 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import _modalbed
 import numpy as np
 import pytest
 
 from mglib import paths
+from mglib.data._imported import ImportedDataset
 from mglib.data.splits import FRACTIONS, split_indices
 from mglib.errors import MglibError
 from mglib.features import data_identity, load_features, recipe, source_hashes
+from mglib.perceptors.import_features import import_features
 from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
 
 BORROWING = [name for name in datasets.names() if datasets.get(name).features_of]
+IMPORTED = [n for n in datasets.names() if issubclass(datasets.get(n), ImportedDataset)]
 
 
 @pytest.fixture(params=[name for name in datasets.names() if name not in BORROWING])
-def dataset(request):
+def dataset(request, tmp_path, monkeypatch):
+    """A dataset with features, and the perceptor that they came through."""
+    made = datasets.get(request.param)()
+    if request.param in IMPORTED:
+        monkeypatch.setenv("MGLIB_CACHE", str(tmp_path))
+        import_features(_modalbed.write(tmp_path / "files", made.published))
+        return made, "imagebind"
     prepare(request.param, ("raw",))
-    return datasets.get(request.param)()
+    return made, "raw"
 
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_card_is_complete(name):
     dataset = datasets.get(name)()
     assert dataset.version and dataset.title and dataset.sources and dataset.targets
-    assert set(dataset.kinds.values()) <= {"image", "audio", "text", "series", "field", "vector"}
+    assert set(dataset.kinds.values()) <= {
+        "image",
+        "audio",
+        "text",
+        "series",
+        "field",
+        "vector",
+    } | ({"imported"} if name in IMPORTED else set())
     assert set(dataset.core) <= set(dataset.kinds) == set(dataset.licences)
     assert dataset.anchor in dataset.core and all(dataset.licences.values())
     assert ("audio" in dataset.kinds.values()) == (dataset.sample_rate is not None)
 
 
 def test_modalities_share_their_instances(dataset):
-    sets = [load_features(dataset.name, "raw", modality) for modality in dataset.core]
+    dataset, seen = dataset
+    sets = [load_features(dataset.name, seen, modality) for modality in dataset.core]
     first = sets[0]
     assert len(set(first.instance_ids)) == len(first.instance_ids)
     for features in sets:
@@ -54,7 +72,8 @@ def test_modalities_share_their_instances(dataset):
 
 
 def test_splits_are_disjoint_by_group_and_cover_all(dataset):
-    groups = load_features(dataset.name, "raw", dataset.core[0]).groups
+    dataset, seen = dataset
+    groups = load_features(dataset.name, seen, dataset.core[0]).groups
     drawn = []
     for seed in range(6):
         parts = split_indices(groups, seed)

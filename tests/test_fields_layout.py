@@ -139,7 +139,7 @@ def test_files_of_another_kind_are_refused(tmp_path, scalar):
     with pytest.raises(MglibError, match=r"no file '.*absent.h5'; allowed .*'tensor'"):
         layout.read(tmp_path / "absent.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
-    with pytest.raises(MglibError, match=r"'.*text.h5' is no HDF5 file .*allowed: scalar"):
+    with pytest.raises(MglibError, match=r"'.*text.h5' is no HDF5 file .*allowed is .*: scalar"):
         layout.read(tmp_path / "text.h5")
     ill: dict[str, dict[str, np.ndarray]] = {
         "it holds nothing": {},

@@ -50,6 +50,9 @@ class World:
         return self.modalities or core
 
 
+# ModalBed's own worlds, of features that `mglib import-features` brings.
+IMPORTED_DATASETS = {"msr_vtt": "MSR-VTT", "nyu_depth_v2": "NYUDv2", "vggsound_s": "VGGSound-S"}
+IMPORTED_SPACES = {"imagebind": "ImageBind", "languagebind": "LanguageBind", "unibind": "UniBind"}
 WORLDS = {
     "text_centred": World("Emoji, text-centred", "emoji_concepts"),
     "art_centred": World("Emoji, art-centred", "emoji_concepts", "bound@centre=art"),
@@ -62,6 +65,11 @@ WORLDS = {
     ),
     "numerals": World("Numerals", "numerals"),
     "smartwatch": World("Smartwatch", "smartwatch"),
+    **{
+        f"{dataset}_{space}": World(f"{title}, {name}", dataset, space)
+        for dataset, title in IMPORTED_DATASETS.items()
+        for space, name in IMPORTED_SPACES.items()
+    },
 }
 
 

@@ -56,7 +56,8 @@ class Dataset(ABC):
     [N, frames, height, width] or [N, frames, height, width, 3], lengths [N]), "audio" (int16
     [N, takes, samples] at `sample_rate` Hz, lengths [N, takes]), "text" (UTF-8 bytes, uint8
     [N, L], zero-padded), "series" (float32 [N, steps, channels], all of one length), "field"
-    (float32 [N, height, width, channels], values on a grid) or "vector" (float32 [N, D]).
+    (float32 [N, height, width, channels], values on a grid), "vector" (float32 [N, D]) or
+    "imported" (nothing here reads it: features of it come from files of others).
     """
 
     name: ClassVar[str]

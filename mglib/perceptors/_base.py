@@ -61,6 +61,10 @@ class Perceptor(Configured, ABC):
         """The carriers needed to compute one modality once its inputs are there."""
         return self.CARRIERS
 
+    def sources(self, dataset: Dataset, modality: str) -> dict[str, str]:
+        """SHA-256, by name, of all files that one modality is computed from: the carriers."""
+        return {own.name: own.sha256 for own in self.carriers(dataset, modality)}
+
     @abstractmethod
     def perceive(
         self,

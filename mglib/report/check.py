@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from mglib import paths
+from mglib.data._imported import ImportedDataset
 from mglib.errors import MglibError
 
 
@@ -32,6 +33,8 @@ def _features(name: str) -> dict[str, Any]:
 
     data = datasets.get(datasets.get(name).features_of or name)
     core = data.core
+    if issubclass(data, ImportedDataset):
+        return _imported(data)
     seen = "frozen" if "frozen" in data.perceptors else "raw"
     states = {modality: state(recipe(data.name, seen, modality, None)) for modality in core}
     missing = [modality for modality, found in states.items() if found == "missing"]
@@ -45,6 +48,26 @@ def _features(name: str) -> dict[str, Any]:
         detail = f"no features of {', '.join(missing)}; `mglib prepare {name}` makes them"
         return _item(name, False, detail, needed=False)
     return _item(name, True, "features prepared and undamaged")
+
+
+def _imported(data: type[ImportedDataset]) -> dict[str, Any]:
+    """The same of a dataset whose features others make: nothing needs to be there."""
+    from mglib.features import load_features
+    from mglib.perceptors._imported import Imported, record_path
+    from mglib.registry import perceptors
+
+    senses = [own for n in perceptors.names() if issubclass(own := perceptors.get(n), Imported)]
+    here = [own.name for own in senses if record_path(data.name, own.name).is_file()]
+    try:
+        for seen in here:
+            for modality in data.core:
+                load_features(data.name, seen, modality)
+    except MglibError as error:
+        return _item(data.name, False, str(error))
+    if not here:
+        detail = "nothing imported; `mglib import-features FILE` brings features of ModalBed's"
+        return _item(data.name, False, detail, needed=False)
+    return _item(data.name, True, f"imported and undamaged: {', '.join(here)}")
 
 
 def check() -> list[dict[str, Any]]:

@@ -204,8 +204,9 @@ def _run_parallel(chunks: Sequence[Chunk], workers: int, progress: Progress) -> 
         progress.advance(progress.total - progress.done)
     except BrokenProcessPool as error:
         raise MglibError(
-            "a worker process died (out of memory, or killed); finished trials are "
-            "kept: run again, with fewer workers if memory was short"
+            "a worker process died (out of memory, or killed; in a script, also if what starts it "
+            "is not under `if __name__ == '__main__':`); finished trials are kept: run again, with "
+            "fewer workers if memory was short"
         ) from error
     except BaseException:
         # Ctrl-C, or one worker's error: it is said now, not when the others are done.

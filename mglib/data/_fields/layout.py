@@ -7,8 +7,7 @@ Scientific Machine Learning", DaRUS 2022, doi 10.18419/darus-2986.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from mglib import paths
 from mglib.data._fields.trajectories import MEDIUM, Trajectories, frames_at
+from mglib.data._hdf5 import opened
 from mglib.errors import MglibError, unknown
 
 LAYOUTS = {
@@ -25,23 +25,6 @@ LAYOUTS = {
 }
 CONFIG = "config"
 SPACE = ("x", "y", "z")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The file for reading; every way in which it is no HDF5 file is one MglibError."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MglibError(f"reading '{path}' needs h5py ({error})") from error
-    if not path.is_file():
-        raise MglibError(f"no file '{path}'; allowed is one of PDEBench's HDF5 files: {_allowed()}")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise MglibError(f"'{path}' is no HDF5 file ({error}); allowed: {_allowed()}") from error
-    with file:
-        yield file
 
 
 def _allowed() -> str:
@@ -88,7 +71,7 @@ def read(
     place = Path(path)
     if stride < 1 or (samples is not None and samples < 1):
         raise MglibError(f"stride {stride} and samples {samples} must be at least 1")
-    with _opened(place) as file:
+    with opened(place, f"one of PDEBench's HDF5 files: {_allowed()}") as file:
         kind = layout_of(file, place)
         reader = {"scalar": _read_scalar, "darcy": _read_darcy, "groups": _read_groups}[kind]
         try:
