@@ -18,7 +18,7 @@ from mglib.figures.transfer import (
 )
 from mglib.transfer.results.values import (
     before,
-    beside_longer,
+    beside_shorter,
     chosen,
     compare_to,
     curves,
@@ -26,6 +26,7 @@ from mglib.transfer.results.values import (
     mean_ranks,
     method_title,
     pair_table,
+    tuned,
     value_table,
 )
 
@@ -83,8 +84,24 @@ def test_a_run_is_read_where_its_validation_error_is_least_and_never_by_its_test
     assert row["probe_accuracy"] == pytest.approx(0.49) and row["davies_bouldin"] == 6.0
 
 
-def test_longer_runs_stand_beside_the_others_on_their_own_targets_and_splits_only():
-    longer = frame(
+def test_of_two_rates_the_one_with_less_validation_error_is_read_whatever_its_test_error():
+    slow = frame(
+        measured("glyphs", "mona", 0, [0.9, 0.4], [0.9, 0.1]),
+        measured("speech", "mona", 0, [0.9, 0.2], [0.9, 0.7]),
+    )
+    fast = frame(
+        measured("glyphs", "mona", 0, [0.9, 0.3], [0.9, 0.5]),
+        measured("speech", "mona", 0, [0.9, float("nan")], [0.9, 0.0]),
+    )
+    fast["key"] += "-fast"
+    values = tuned(chosen(pd.concat([slow, fast])))
+    assert values["target"].tolist() == ["glyphs", "speech"]
+    assert values["key"].tolist() == ["glyphs-mona-0-fast", "speech-mona-0"]
+    assert values["own"].tolist() == [0.5, 0.7] and values["validation"].tolist() == [0.3, 0.2]
+
+
+def test_shorter_runs_stand_beside_the_others_on_their_own_targets_and_splits_only():
+    shorter = frame(
         measured("speech", "fine_tuning", 1, [1.0, 0.2], [1.0, 0.25]),
         measured("speech", "fine_tuning", 2, [1.0, 0.2], [1.0, 0.35]),
     )
@@ -98,12 +115,12 @@ def test_longer_runs_stand_beside_the_others_on_their_own_targets_and_splits_onl
             )
         )
     )
-    beside = beside_longer(values, chosen(longer))
+    beside = beside_shorter(values, chosen(shorter))
     assert list(beside.index) == ["speech"]
     assert dict(beside.loc["speech"]) == pytest.approx(
-        {"fine_tuning": 0.65, "scratch": 0.85, "longer": 0.3}
+        {"fine_tuning": 0.65, "scratch": 0.85, "shorter": 0.3}
     )
-    assert beside_longer(values, chosen(longer.iloc[:0])).empty
+    assert beside_shorter(values, chosen(shorter.iloc[:0])).empty
 
 
 def test_a_run_that_diverged_is_read_before_it_did_or_left_out():

@@ -57,8 +57,9 @@ def curves(
 def chosen(found: pd.DataFrame) -> pd.DataFrame:
     """Each run at the checkpoint with its least validation error, the earliest of equals.
 
-    Columns target, method, split_seed, seed, key, step, own (test) and the source's metrics. A run
-    that diverged before its first checkpoint is left out; the test part takes no part in a choice.
+    Columns target, method, split_seed, seed, key, step, validation and own (the target's errors),
+    and the source's metrics. A run that diverged before its first checkpoint is left out; the test
+    part takes no part in a choice.
     """
     import pandas as pd
 
@@ -68,7 +69,8 @@ def chosen(found: pd.DataFrame) -> pd.DataFrame:
         sound = validation.dropna(subset="value")
         if sound.empty:
             continue
-        step = int(sound.loc[sound["value"].idxmin(), "step"])
+        least = sound.loc[sound["value"].idxmin()]
+        step = int(least["step"])
         here = run[(run["step"] == step) & (run["part"] == "test")].set_index("metric")["value"]
         first = run.iloc[0]
         rows.append(
@@ -76,10 +78,12 @@ def chosen(found: pd.DataFrame) -> pd.DataFrame:
                 **{name: first[name] for name in ("target", "method", "split_seed", "seed")},
                 "key": key,
                 "step": step,
+                "validation": float(least["value"]),
                 **{name: float(here[name]) for name in ("own", *SOURCE_METRICS)},
             }
         )
-    columns = ["target", "method", "split_seed", "seed", "key", "step", "own", *SOURCE_METRICS]
+    columns = ["target", "method", "split_seed", "seed", "key", "step", "validation", "own"]
+    columns += SOURCE_METRICS
     values = pd.DataFrame(rows, columns=columns)
     values["target"] = pd.Categorical(
         values["target"], found["target"].cat.categories, ordered=True
@@ -148,14 +152,24 @@ def compare_to(
     return compared
 
 
-def beside_longer(values: pd.DataFrame, longer: pd.DataFrame) -> pd.DataFrame:
-    """Mean errors of all methods by target, and of `longer` runs of the reference method.
+def tuned(values: pd.DataFrame) -> pd.DataFrame:
+    """Of runs that differ in their learning rate alone, the one with the least validation error.
 
-    Over the splits that the longer runs of a target have; both frames are as from `chosen`. Columns
-    are the methods, then "longer"; only targets with longer runs are there.
+    `values` as from `chosen`, one row per run; the first of equals.
     """
-    extended = by_split(longer, "own").droplevel("method").rename("longer")
-    wide = by_split(values, "own").unstack("method").join(extended, how="inner")
+    asked = ["target", "method", "split_seed", "seed"]
+    best = values.groupby(asked, observed=True)["validation"].idxmin()
+    return values.loc[best].reset_index(drop=True)
+
+
+def beside_shorter(values: pd.DataFrame, shorter: pd.DataFrame) -> pd.DataFrame:
+    """Mean errors of all methods by target, and of `shorter` runs of the reference method.
+
+    Over the splits that the shorter runs of a target have; both frames are as from `chosen`. The
+    columns are the methods, then "shorter"; only targets with shorter runs are there.
+    """
+    brief = by_split(shorter, "own").droplevel("method").rename("shorter")
+    wide = by_split(values, "own").unstack("method").join(brief, how="inner")
     return wide.groupby("target", observed=True).mean()
 
 

@@ -1,0 +1,97 @@
+"""What the best linear filter says of the fields of targets: a yardstick that trains nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from mglib.analysis.linear_filter import BORDERS, PENALTIES, fit_filter
+from mglib.analysis.measured import Answer, measured
+from mglib.transfer.target import Target, load_target
+from mglib.transfer.targets import target_named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+
+
+def filtered(target: Target) -> dict[str, float]:
+    """nRMSE of the best filter by part, and which: border and penalty with the least validation.
+
+    Fitted on the target's training instances, as networks are.
+    """
+    inputs, answers = (own.numpy().astype(np.float64) for own in (target.inputs, target.answers))
+    learned, tried = target.parts["train"], {}
+    for border in BORDERS:
+        for penalty in PENALTIES:
+            fitted = fit_filter(inputs[learned], answers[learned], penalty, border)
+            errors = {}
+            for part in ("validation", "test"):
+                index = target.parts[part]
+                said = torch.from_numpy(fitted.predict(inputs[index])).float()
+                wanted = target.answers[torch.from_numpy(index)]
+                gap = (said - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+                errors[part] = float(gap.mean())
+            tried[border, penalty] = errors
+    border, penalty = min(tried, key=lambda name: tried[name]["validation"])
+    return {
+        **tried[border, penalty],
+        "penalty": penalty,
+        "mirrored": float(border == "mirrored"),
+    }
+
+
+def filter_rows(
+    experiment: str, targets: Sequence[str], split_seeds: Sequence[int], *, profile: str
+) -> pa.Table:
+    """Rows of the best linear filter of each target of fields whose inputs have the answers' size.
+
+    Metrics validation and test (nRMSE as of the networks), penalty and mirrored (1: yes). Targets
+    of classes, and those whose fields differ in size, are left out.
+    """
+
+    def answer(question: dict[str, Any]) -> Answer:
+        told = json.loads(question["hparams"])
+        target = load_target(
+            question["dataset"],
+            question["perceptor"],
+            question["modality"],
+            told["answer"],
+            question["split_seed"],
+        )
+        if target.shape.classes or target.shape.size != target.shape.output[1:]:
+            return []
+        n = len(target.parts["test"])
+        return [{"metric": m, "value": v, "n": n} for m, v in filtered(target).items()]
+
+    questions = [
+        {
+            "task": "linear filter",
+            "dataset": own.dataset,
+            "perceptor": own.perceptor,
+            "modality": own.modality,
+            "split_seed": seed,
+            "split": "test",
+            "hparams": {"answer": own.target},
+        }
+        for own in map(target_named, targets)
+        for seed in split_seeds
+    ]
+    return measured(
+        experiment, questions, answer, version=VERSION, profile=profile, label="linear filters"
+    )
+
+
+def filter_errors(rows: pa.Table, targets: Sequence[str]) -> pd.Series:
+    """Mean test nRMSE over splits by target, of those that a filter was fitted for."""
+    frame = rows.to_pandas()
+    names = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    own = frame[frame["metric"] == "test"]
+    places = [names[r.dataset, r.perceptor, r.modality] for r in own.itertuples()]
+    return own.groupby(np.array(places, dtype=object))["value"].mean()
