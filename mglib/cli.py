@@ -63,6 +63,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "--splits", type=int, metavar="N", help="split seeds 0 to N-1 (default: the standard ones)"
     )
 
+    one.add_argument(
+        "--from", dest="bundle", metavar="FILE", help="first take what an archive of `bundle` holds"
+    )
+
+    one = command("bundle", "prepared features in one archive, for machines without a network")
+    one.add_argument("file", help="such as features.zip")
+    one.add_argument("dataset", nargs="*", help="names (default: all that is prepared)")
+
     one = command(
         "import-features", "feature files that others extracted, such as ModalBed's, into the store"
     )
@@ -153,6 +161,8 @@ def _prepare(args: argparse.Namespace) -> int:
     splits = STANDARD_SPLITS if args.splits is None else args.splits
     if splits < 1:
         raise MglibError(f"--splits {splits}: at least 1 split is needed")
+    if args.bundle:
+        _take(args.bundle, args.dataset)
     chosen: dict[str, Any] = {"perceptors": tuple(args.perceptor)} if args.perceptor else {}
     for name in args.dataset:
         done = prepare(name, modalities=args.modality, split_seeds=range(splits), **chosen)
@@ -160,6 +170,22 @@ def _prepare(args: argparse.Namespace) -> int:
             if stages := [item.stage for item in done if item.outcome == word]:
                 last = f" to {stages[-1]}" if len(stages) > 1 else ""
                 print(f"{name}: {word} {len(stages)} ({stages[0]}{last})")
+    return 0
+
+
+def _take(file: str, names: Sequence[str]) -> None:
+    from mglib.perceptors.bundle import take_bundle
+
+    found = take_bundle(Path(file), names)
+    print(f"{file}: took {found.taken}, there already {found.kept}, of other code {found.outdated}")
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from mglib.perceptors.bundle import write_bundle
+
+    count = write_bundle(Path(args.file), args.dataset)
+    size = Path(args.file).stat().st_size / 2**20
+    print(f"{args.file}: {count} feature files, {size:.0f} MiB")
     return 0
 
 
@@ -324,6 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "list": _list,
             "prepare": _prepare,
             "import-features": _import_features,
+            "bundle": _bundle,
             "run": _run,
             "paper": _paper,
             "compare": _compare,
