@@ -46,20 +46,22 @@ def streams(trials):
 
 def plain(encoder, trial):
     """The same network of one trial as torch writes it, with the weights of the stack."""
-    layers = []
+    layers, series = [], encoder.shape[1] == 1
     for own in encoder.layers:
         out, inner = own.weight.shape[1:3]
-        layer = nn.Conv2d(inner, out, 3, 2, 1)
-        layer.load_state_dict({"weight": own.weight[trial], "bias": own.bias[trial]})
+        layer = (nn.Conv1d if series else nn.Conv2d)(inner, out, 3, 2, 1)
+        weight = own.weight[trial].squeeze(-2) if series else own.weight[trial]
+        layer.load_state_dict({"weight": weight, "bias": own.bias[trial]})
         layers += [layer, nn.ReLU()]
+    shape = (encoder.shape[0], encoder.shape[2]) if series else encoder.shape
     last = nn.Linear(*encoder.last.weight.shape[1:])
     last.load_state_dict(
         {"weight": encoder.last.weight[trial].T, "bias": encoder.last.bias[trial, 0]}
     )
-    return nn.Sequential(nn.Unflatten(1, encoder.shape), *layers, nn.Flatten(), last)
+    return nn.Sequential(nn.Unflatten(1, shape), *layers, nn.Flatten(), last)
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (7, 9), (3, 16, 5)])
+@pytest.mark.parametrize("shape", [(4, 6), (7, 9), (3, 16, 5), (3, 1, 21)])
 def test_a_stack_is_torch_of_each_trial_forward_and_back(shape):
     encoder = ConvolutionalEncoder(streams(3), shape, 6).double()
     random = torch.Generator().manual_seed(7)
@@ -78,7 +80,7 @@ def test_a_stack_is_torch_of_each_trial_forward_and_back(shape):
             for name in ("weight", "bias"):
                 found = getattr(layer, name).grad[trial]
                 wanted = getattr(model[1 + 2 * place], name).grad
-                torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+                torch.testing.assert_close(found.view_as(wanted), wanted, rtol=0, atol=1e-10)
         torch.testing.assert_close(
             encoder.last.weight.grad[trial].T, model[-1].weight.grad, rtol=0, atol=1e-10
         )
@@ -95,6 +97,10 @@ def test_a_convolution_is_drawn_as_torch_draws_and_by_its_own_stream():
         assert float(drawn.std()) == pytest.approx((27 * 3) ** -0.5, rel=0.1)
     alone = StackedConvolution(streams(40)[7:8], 3, 8)
     assert torch.equal(alone.weight[0], ours.weight[7]) and torch.equal(alone.bias[0], ours.bias[7])
+    along = StackedConvolution(streams(40), 3, 8, rows=1)
+    assert along.weight.shape == (40, 8, 3, 1, 3)
+    widest = float(along.weight.detach().abs().max())
+    assert 0.98 * 9**-0.5 < widest <= 9**-0.5, "as torch.nn.Conv1d draws"
 
 
 def made_model(name, shapes=SHAPES):
@@ -204,13 +210,17 @@ def test_it_learns_from_pictures_from_nothing():
     [
         ({"sound": (1, 16000)}, r"sound has shape \[1, 16000\]; .* at least 4 pixels a side"),
         ({"words": (5,), "film": (3, 8, 8, 3)}, r"film has shape \[3, 8, 8, 3\]"),
-        ({"words": (5,), "names": (7,)}, "needs a picture, but words, names are vectors"),
+        ({"watch": (3, 1, 3)}, r"watch has shape \[3, 1, 3\]; .* of as many steps"),
+        (
+            {"words": (5,), "names": (7,)},
+            "needs a picture or a series, but words, names are vectors",
+        ),
     ],
 )
 def test_what_is_no_picture_is_refused(shapes, words):
     with pytest.raises(MglibError, match=words):
         check_pictures(shapes)
-    check_pictures({"words": (5,), "small": (4, 4), "colour": (3, 9, 8)})
+    check_pictures({"words": (5,), "small": (4, 4), "colour": (3, 9, 8), "watch": (3, 1, 100)})
 
 
 def test_the_shape_comes_from_the_features(monkeypatch, tmp_path):
@@ -253,6 +263,9 @@ def test_pixels_are_means_of_squares():
     )
     words = np.ones((2, 7), np.float32)
     assert perceived(words, "text") is words
+    watch = np.random.RandomState(2).randn(4, 50, 3).astype(np.float32)
+    along = perceived(watch, "series")
+    assert along.shape == (4, 3, 1, 50) and np.array_equal(along[1, 2, 0], watch[1, :, 2])
     assert np.array_equal(pooled(sound[:, :8, :8], 16), sound[:, :8, :8])
     with pytest.raises(MglibError, match="images are uint8, not float32"):
         perceived(sound, "image")

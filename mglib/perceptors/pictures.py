@@ -1,4 +1,4 @@
-"""Small pictures to train encoders on: pixels of images, spectrograms of sound."""
+"""What encoders are trained on: pixels of images, spectrograms of sound, steps of series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
 from mglib.registry import Setting, perceptors
 
-INPUTS = {"image": "raw", "audio": "log_mel", "text": "frozen"}
+INPUTS = {"image": "raw", "audio": "log_mel", "text": "frozen", "series": "raw"}
 
 
 def pooled(pictures: np.ndarray, side: int) -> np.ndarray:
@@ -36,8 +36,9 @@ def pooled(pictures: np.ndarray, side: int) -> np.ndarray:
 class Pictures(Perceptor):
     """Images, and the `log_mel` spectrograms of sound, made small by means of squares.
 
-    The shorter side keeps `side` pixels, or up to twice as many. Text has no picture: it is as its
-    `frozen` encoder gives it. Nothing in a picture was learned. Ours.
+    The shorter side keeps `side` pixels, or up to twice as many. A series is a picture one pixel
+    high, its channels the colours. Text has no picture: it is as its `frozen` encoder gives it.
+    Nothing in a picture was learned. Ours.
     """
 
     version = "1"
@@ -50,7 +51,7 @@ class Pictures(Perceptor):
         return self.values()
 
     def inputs(self, dataset: Dataset, modality: str) -> list[Input]:
-        """Raw images, spectrograms of sound, frozen features of text."""
+        """Raw images and series, spectrograms of sound, frozen features of text."""
         return [(INPUTS[dataset.kinds[modality]], modality)]
 
     def perceive(
@@ -61,13 +62,16 @@ class Pictures(Perceptor):
         split_seed: int | None,
         advance: Advance,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """float32 [N, h, w], in colour [N, 3, h, w]; text [N, D].
+        """float32 [N, h, w], in colour [N, 3, h, w]; series [N, channels, 1, steps]; text [N, D].
 
-        Pixels are 0 to 1, sound is in decibels. Raises MglibError for what is no picture.
+        Pixels are 0 to 1, sound is in decibels, series are in their own units. Raises MglibError
+        for what is no picture.
         """
         values, kind = inputs[0].values, dataset.kinds[modality]
         if kind == "text":
             return values, None
+        if kind == "series":
+            return np.ascontiguousarray(values.transpose(0, 2, 1)[:, :, None]), None
         if kind == "image" and values.dtype != np.uint8:
             raise MglibError(f"images are uint8, not {values.dtype}")
         small = pooled(values, self.values()["side"])
