@@ -28,12 +28,25 @@ from mglib.missing.results.values import (
     method_title,
     pair_table,
     seen_table,
+    tuned,
     under_law,
 )
 from mglib.registry import laws
 
 MODALITIES = ("art", "text")
 SUBSETS = ("art", "text", "art+text")
+
+
+def test_of_runs_the_one_with_the_best_validation_is_taken_whatever_its_test():
+    values = pd.DataFrame(
+        {
+            "method": ["trml", "zero_fill", "trml", "trml", "zero_fill"],
+            "split_seed": [0, 0, 0, 1, 0],
+            "validation_accuracy": [0.5, 0.6, 0.7, 0.1, 0.6],
+            "accuracy": [0.9, 0.4, 0.2, 0.3, 0.8],
+        }
+    )
+    assert tuned(values)["accuracy"].tolist() == [0.2, 0.4, 0.3]
 
 
 def asked(methods=("ume_mma", "zero_fill"), splits=3):

@@ -102,6 +102,15 @@ def intervals(
     return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n"])
 
 
+def tuned(values: pd.DataFrame, keys: Sequence[str] = ("method", "split_seed")) -> pd.DataFrame:
+    """Of runs that are alike in `keys` the one with the best validation accuracy, first of equals.
+
+    `values` as from `chosen`, of one observed subset; the test part takes no part in the choice.
+    """
+    best = values.groupby([*keys], sort=False)["validation_accuracy"].idxmax()
+    return values.loc[best].reset_index(drop=True)
+
+
 def compare_to(
     values: pd.DataFrame,
     reference: str,
