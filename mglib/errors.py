@@ -16,6 +16,10 @@ class MglibError(Exception):
         return [f"MglibError: {self}"]
 
 
+class Absent(MglibError):
+    """What a user brings along is not here: that says nothing of what was once made with it."""
+
+
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> MglibError:
     """The error for a name that does not exist, with its nearest match and all that do."""
     names = sorted(allowed)

@@ -170,6 +170,17 @@ def test_unseen_in_encoders_of_their_own(files):
     assert set(rows["key"]) == {asked.key}
 
 
+def test_what_was_made_of_an_import_is_not_left_over_when_it_is_elsewhere(files, cache, capsys):
+    import_features(_modalbed.write(files))
+    own = trial()
+    run_trials("imported", "test", [own], profile="quick")
+    record_path("msr_vtt", "imagebind").unlink()
+    assert verdict(own.key, own.identity)[0] == "unclear"
+    assert main(["gc"]) == 0
+    told = capsys.readouterr().out
+    assert "nothing is left over" in told and "no features of msr_vtt through imagebind" in told
+
+
 def test_nothing_imported_is_one_clear_error():
     with pytest.raises(MglibError, match=r"no features of msr_vtt through imagebind.*MSR_VTT_imag"):
         load_features("msr_vtt", "imagebind", "video")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mglib import paths
 from mglib.arrays import about_arrays
-from mglib.errors import MglibError
+from mglib.errors import Absent, MglibError
 from mglib.features import path_of, recipe, state
 from mglib.keys.now import verdict
 from mglib.keys.why import keys_in
@@ -161,6 +161,9 @@ def _features(folder: Path) -> Iterator[Found]:
         seed = None if match[2] is None else int(match[2])
         try:
             wanted = recipe(dataset, perceptor, match[1], seed)
+        except Absent as error:
+            yield Found(path, str(error), left_over=False)
+            continue
         except MglibError as error:
             yield Found(path, f"unknown: {error}")
             continue

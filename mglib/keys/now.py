@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from mglib.errors import MglibError
+from mglib.errors import Absent, MglibError
 from mglib.features import data_identity
 from mglib.keys.versions import declared
 from mglib.lineage import measures
@@ -159,13 +159,14 @@ def verdict(key: str, identity: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Whether the present code gives this key, and why not.
 
     'current'; 'outdated' (other versions, or a name that is registered no more); 'unclear' (the
-    key is no digest of what its record says, or the question is of a form not known here).
+    key is no digest of what its record says, the question is of a form not known here, or what a
+    user brought along for it is not here).
     """
     if digest(identity) != key:
         return "unclear", ["its record does not belong to it: the key is no digest of what it says"]
     try:
         now = identity_now(identity)
-    except OtherForm as error:
+    except (OtherForm, Absent) as error:
         return "unclear", [str(error)]
     except MglibError as error:
         return "outdated", [str(error)]

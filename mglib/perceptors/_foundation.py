@@ -12,7 +12,7 @@ import numpy as np
 
 from mglib import paths
 from mglib.data._base import Advance, Dataset, unpack_strings
-from mglib.errors import MglibError, unknown
+from mglib.errors import Absent, MglibError, unknown
 from mglib.features import FeatureSet
 from mglib.perceptors import _folders
 from mglib.perceptors._base import Input, Perceptor, in_batches
@@ -59,7 +59,7 @@ class Foundation(Perceptor):
         root, model = paths.models(), self.values()["model"]
         if not (root / model).is_dir():
             there = [path.name for path in root.glob("*") if path.is_dir()]
-            raise MglibError(
+            raise Absent(
                 f"{unknown('foundation model', model, there)} in {root}, as {self.who} asks for: "
                 f"put a folder of {self.family} there (config.json, safetensors, tokenizer.json), "
                 "or a link to one, or set MGLIB_MODELS"

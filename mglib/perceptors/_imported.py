@@ -12,7 +12,7 @@ import numpy as np
 from mglib import paths
 from mglib.data._base import Advance, Dataset
 from mglib.data._imported import IMPORTED, ImportedDataset
-from mglib.errors import MglibError
+from mglib.errors import Absent, MglibError
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
 
@@ -50,9 +50,9 @@ class Imported(Perceptor):
                 f"damaged file {record_path(dataset.name, self.name)} ({error}); import again"
             ) from error
 
-    def _absent(self, dataset: Dataset) -> MglibError:
+    def _absent(self, dataset: Dataset) -> Absent:
         stem = dataset.published if isinstance(dataset, ImportedDataset) else dataset.name
-        return MglibError(
+        return Absent(
             f"no features of {dataset.name} through {self.name} are here; "
             f"`mglib import-features {stem}_{self.published}.h5` brings them from a file of "
             "ModalBed's (data/README.md)"
