@@ -112,6 +112,38 @@ def test_fewer_bytes_show_the_same(held_out):
     assert used <= {name for name in re.findall(rb' id="([^"]*)"', lean)}
 
 
+def outline(path):
+    """Where each segment of an SVG path ends and bends, in absolute coordinates, by its letter."""
+    here, start, found = np.zeros(2), np.zeros(2), []
+    for letter, text in re.findall(r"([a-zA-Z])([^a-zA-Z]*)", path):
+        numbers = np.reshape([float(n) for n in re.findall(r"-?\d+", text)], (-1, 2))
+        places = numbers + here if letter.islower() else numbers
+        here = places[-1] if len(places) else start
+        start = here if letter in "mM" else start
+        found.append((letter.lower(), places.tolist()))
+    return found
+
+
+def test_letters_keep_their_outlines_told_by_steps():
+    import matplotlib.pyplot as plt
+
+    with style():
+        figure, axes = plt.subplots()
+        axes.set_xlabel("The quick brown fox jumps over the lazy dog: Σ é % [1.2] −3")
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    whole, lean = stream.getvalue().decode(), leaner(stream.getvalue()).decode()
+    letters = [
+        dict(re.findall(rf'<path id="{name}(\w+)" d="([^"]*)"', svg))
+        for svg, name in ((whole, "DejaVuSans-"), (lean, "D"))
+    ]
+    assert len(letters[0]) > 30 and letters[0].keys() == letters[1].keys()
+    for name, path in letters[0].items():
+        assert outline(letters[1][name]) == outline(path), name
+    assert sum(map(len, letters[1].values())) < 0.8 * sum(map(len, letters[0].values()))
+
+
 def test_marks_of_one_style_say_it_once_and_letters_stand_where_they_did():
     """One letter is a blank, which is not drawn; the marks of one line are alike."""
     import matplotlib.pyplot as plt

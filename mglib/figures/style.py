@@ -31,6 +31,11 @@ ALONG = re.compile(rb'(<use xlink:href="#D[^"]*") transform="translate\((-?[\d.]
 ALIKE = re.compile(rb'(<use [^>]*?)( style="[^"]*")/>((?:\s*<use [^>]*?\2/>)+)')
 ABOUT = re.compile(rb"\n<metadata>.*?</metadata>", re.DOTALL)
 NAMED = re.compile(rb'<g id="(?!axes_|text_)[^"]*"')  # those of axes and texts tell where data are
+LETTER = re.compile(  # an outline that matplotlib writes: a command for each segment
+    rb'(<path id="D[^"]*" d=")'
+    rb"((?:[ML]-?\d+ -?\d+|Q-?\d+(?: -?\d+){3}|C-?\d+(?: -?\d+){5}|z)+)"
+    rb'(")'
+)
 BARE = re.compile(rb"\n<g>(\n<(?:path|use|rect|image)\b[^>]*/>)\n</g>")
 WIDTH = 6.5  # inches: the paper's text width
 
@@ -89,6 +94,7 @@ def leaner(svg: bytes) -> bytes:
     svg = re.sub(rb'(#|id=")DejaVuSans-', rb"\1D", svg)
     svg = re.sub(rb' style="([^"]*)"', lambda found: re.sub(rb"([:;]) ", rb"\1", found[0]), svg)
     svg = re.sub(rb' d="([^"]*)"', _tight, svg)
+    svg = LETTER.sub(lambda found: found[1] + _relative(found[2]) + found[3], svg)
     svg = ALIKE.sub(_together, ALONG.sub(rb'\1 x="\2"/>', svg))
     svg = NAMED.sub(b"<g", ABOUT.sub(b"", re.sub(rb"\n +<", b"\n<", svg)))
     while (less := BARE.sub(rb"\1", svg)) != svg:
@@ -98,6 +104,20 @@ def leaner(svg: bytes) -> bytes:
 
 def _tight(found: re.Match[bytes]) -> bytes:
     return b' d="' + re.sub(rb"\s*([A-Za-z])\s*", rb"\1", found[1]).strip() + b'"'
+
+
+def _relative(outline: bytes) -> bytes:
+    """A letter's outline between whole numbers, by steps from place to place."""
+    here = start = (0, 0)
+    parts = []
+    for letter, text in re.findall(rb"([MLQCz])([^MLQCz]*)", outline):
+        numbers = [int(number) for number in text.split()]
+        places = list(zip(numbers[::2], numbers[1::2], strict=True))
+        told = " ".join(f"{x - here[0]} {y - here[1]}" for x, y in places).replace(" -", "-")
+        parts.append(letter.lower() + told.encode())
+        here = places[-1] if places else start
+        start = here if letter == b"M" else start
+    return b"".join(parts)
 
 
 def _together(found: re.Match[bytes]) -> bytes:
