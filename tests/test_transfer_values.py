@@ -196,6 +196,9 @@ def test_figures_show_every_method_and_target():
     assert all(len(axes.lines) == 8 for axes in panels)
     mean = panels[0].lines[3]
     assert list(mean.get_ydata()) == pytest.approx([100, 30])
+    lined = draw_curves(found, methods, targets, {"speech": 0.42}, "filter").axes[:2]
+    assert [len(axes.lines) for axes in lined] == [8, 9]
+    assert list(lined[1].lines[8].get_ydata()) == [42, 42]
     intervals = {(t, m): Interval(0.5, 0.4, 0.6, 3) for t in SHARES for m in methods}
     kept = draw_kept(values, intervals, 0.6, methods, targets, "art").axes[0]
     assert [text.get_text() for text in kept.get_yticklabels()] == ["T", "T"]

@@ -32,11 +32,16 @@ def looks_of(methods: Sequence[str]) -> dict[str, tuple[str, str, str]]:
 
 
 def draw_curves(
-    found: pd.DataFrame, methods: Mapping[str, str], targets: Mapping[str, str]
+    found: pd.DataFrame,
+    methods: Mapping[str, str],
+    targets: Mapping[str, str],
+    levels: Mapping[str, float] | None = None,
+    level_title: str = "",
 ) -> Figure:
     """Test error of every target [%] along training, a stroke per method; splits are faint.
 
     `found` as from `transfer.results.values.curves`; `methods` and `targets` are titles by name.
+    `levels` are errors by target of something that is not trained step by step, a dotted line.
     """
     import matplotlib.pyplot as plt
 
@@ -66,6 +71,8 @@ def draw_curves(
                     markersize=4,
                     label=label,
                 )
+            if levels and name in levels:
+                axes.axhline(100 * levels[name], color=INK, lw=1.2, ls=":", label=level_title)
             axes.set_title(title, loc="left", color=INK)
             axes.set_ylim(bottom=0)
             axes.set_xticks(sorted(set(own["step"])))
