@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -161,6 +162,24 @@ def loop_rate(
         return steps / (clock(device) - before)
 
     return rate
+
+
+@lru_cache(maxsize=1)
+def kept_bank(sizes: Sizes, device: str) -> FeatureBank:
+    """The features of some sizes, made once in a process."""
+    return bank_of(sizes, device)
+
+
+def loop_beside(name: str, sizes: Sizes, device: str, fused: bool) -> Callable[[], float]:
+    """The rate of a plain loop, for another process; `fused`: with torch's fused Adam."""
+    kind = _plain.FusedERM if fused else None
+    return loop_rate(name, kept_bank(sizes, device), sizes.loop_steps, kind)
+
+
+def loop_evaluation_beside(sizes: Sizes, device: str) -> Callable[[], float]:
+    """The milliseconds of its scoring, for another process."""
+    seconds = loop_evaluation_seconds(kept_bank(sizes, device))
+    return lambda: 1000 * seconds()
 
 
 def evaluation_seconds(training: Training) -> Callable[[], float]:

@@ -7,20 +7,22 @@ give, and what the published grid would cost on it.
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 
-from benchmarks import _plain, _published
+from benchmarks import _published
+from benchmarks._beside import Beside
 from benchmarks._memory import elsewhere
 from benchmarks._published import LEARNERS, STEPS, Sizes
 from benchmarks._world import threads
 from mglib import paths
 from mglib.registry import algorithms
 from mglib.report.bench import Entry, Run, compare, entry
-from mglib.trials.allocator import lasting_memory
+from mglib.trials.allocator import NAME, lasting_memory
 from mglib.trials.bank import FeatureBank
 from mglib.trials.engine import Training, build
 
@@ -46,7 +48,9 @@ def scaled(measure: Callable[[], float], factor: float) -> Callable[[], float]:
     return lambda: factor * measure()
 
 
-def rates(bank: FeatureBank, sizes: Sizes, repeats: int, unit: str) -> dict[str, Entry]:
+def rates(
+    bank: FeatureBank, sizes: Sizes, repeats: int, unit: str, beside: Beside
+) -> dict[str, Entry]:
     """Trial-steps per second of every learner, in a stack and in the loop, by its name."""
     found = {}
     for name in LEARNERS:
@@ -57,7 +61,7 @@ def rates(bank: FeatureBank, sizes: Sizes, repeats: int, unit: str) -> dict[str,
             f"trial-steps per {unit}, training alone",
             LOOP,
             _published.engine_rate(training, sizes.steps),
-            _published.loop_rate(name, bank, sizes.loop_steps),
+            beside.measure(_published.loop_beside, name, sizes, bank.values.device.type, False),
             repeats,
         )
     return found
@@ -143,11 +147,13 @@ def memory(sizes: Sizes, number: int) -> Entry:
     )
 
 
-def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> list[Entry]:
-    """All entries but memory at one width on one device."""
+def of(
+    sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float], beside: Beside
+) -> list[Entry]:
+    """All entries but memory at one width on one device; the loops run in a process `beside`."""
     bank = _published.bank_of(sizes, device)
     unit = "CPU second" if device == "cpu" else "second"
-    found = rates(bank, sizes, repeats, unit)
+    found = rates(bank, sizes, repeats, unit, beside)
     number = _published.number_of("erm", bank, sizes)
     erm = Training(_published.trials_of("erm", number), bank)
     fused = compare(
@@ -155,7 +161,7 @@ def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> 
         f"trial-steps per {unit}, training alone",
         f"{LOOP} with fused Adam",
         _published.engine_rate(erm, sizes.steps),
-        _published.loop_rate("erm", bank, sizes.loop_steps, _plain.FusedERM),
+        beside.measure(_published.loop_beside, "erm", sizes, device, True),
         repeats,
     )
     scoring = compare(
@@ -163,7 +169,7 @@ def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> 
         "milliseconds per trial",
         LOOP,
         scaled(_published.evaluation_seconds(erm), 1000),
-        scaled(_published.loop_evaluation_seconds(bank), 1000),
+        beside.measure(_published.loop_evaluation_beside, sizes, device),
         repeats,
     )
     workers = paths.cores() if device == "cpu" else 1
@@ -178,16 +184,16 @@ def of(sizes: Sizes, device: str, repeats: int, limits: Mapping[str, float]) -> 
     ]
 
 
-def here(quick: bool) -> list[Entry]:
-    """All entries, measured in this process."""
+def here(quick: bool, tunables: str | None) -> list[Entry]:
+    """All entries, the stacks in this process; `tunables` are the user's own, of the loops'."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = False
     entries: list[Entry] = []
-    with threads(1):
+    with threads(1), Beside(tunables) as beside:
         if quick:
-            return of(QUICK, device, 1, {})
+            return of(QUICK, device, 1, {}, beside)
         for sizes in map(Sizes, WIDTHS[device]):
-            entries += of(sizes, device, REPEATS, LIMITS if device == "cpu" else {})
+            entries += of(sizes, device, REPEATS, LIMITS if device == "cpu" else {}, beside)
             few = _published.bank_of(replace(sizes, instances=sizes.classes), device)
             entries.append(memory(sizes, _published.number_of("erm", few, sizes)))
     return entries
@@ -196,9 +202,11 @@ def here(quick: bool) -> list[Entry]:
 def run(quick: bool) -> list[Entry]:
     """On the CPU, or on the GPU where there is one; `quick` only shows that all of it works.
 
-    Both sides are measured in a process that holds its memory as the engine's workers do.
+    Stacks are measured in a process that holds its memory as the engine's workers do, loops in one
+    as a user starts it.
     """
+    tunables = os.environ.get(NAME)
     if quick:
-        return here(quick)
+        return here(quick, tunables)
     with lasting_memory():
-        return elsewhere(here, quick)()
+        return elsewhere(here, quick, tunables)()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
 from dataclasses import replace
 
@@ -15,11 +17,13 @@ from torch import nn
 from mglib.cli import main
 from mglib.registry import algorithms
 from mglib.report import bench
+from mglib.trials import allocator
 from mglib.trials.counter import normals, uniforms
 from mglib.trials.networks import StackedLinear
 
 published_sizes = bench.load("published_sizes")
 _published = sys.modules["benchmarks._published"]
+_beside = sys.modules["benchmarks._beside"]
 _plain, _memory = sys.modules["benchmarks._plain"], sys.modules["benchmarks._memory"]
 TINY = _published.Sizes(width=16, classes=4, instances=60, steps=2, loop_steps=2, most=2)
 
@@ -197,3 +201,27 @@ def test_json_has_the_promised_form(capsys, monkeypatch):
         assert set(one) == set(bench.Entry.__annotations__)
         assert one["ratio"] > 0 and one["unit"] and one["limit"] is None
     assert published_sizes.LIMITS == {"median": 1.6, "products": 0.55}
+
+
+def settings_of_memory():
+    """Whether glibc was told how to hold memory, and how often this was made, counted in tenths."""
+    os.environ["MADE"] = str(int(os.environ.get("MADE", "0")) + 1)
+    return lambda: float(allocator.NAME in os.environ) + int(os.environ["MADE"]) / 10
+
+
+def test_a_loop_beside_runs_as_a_user_starts_it_and_keeps_what_it_made(monkeypatch):
+    monkeypatch.delenv(allocator.NAME, raising=False)
+    with allocator.lasting_memory():
+        with _beside.Beside(None) as beside:
+            measure = beside.measure(settings_of_memory)
+            assert [measure(), measure()] == [0.1, 0.1]
+        assert allocator.NAME in os.environ, "this process goes on as it was"
+        with _beside.Beside("glibc.malloc.arena_max=1") as beside:
+            assert beside.measure(settings_of_memory)() == 1.1
+
+
+def test_the_time_of_a_running_child_is_known_so_that_it_is_no_other_program():
+    with _beside.Beside(None) as beside:
+        beside.measure(_published.loop_beside, "erm", TINY, "cpu", False)()
+        ticks = sum(map(bench._ticks, multiprocessing.active_children()))
+    assert ticks > 10, "torch alone takes longer to load"

@@ -7,12 +7,14 @@ names such as `meta_gradients/minilm`, and a `VERSION`, raised when what is time
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
@@ -54,6 +56,15 @@ class Part:
     timed: tuple[str, ...]
 
 
+def _ticks(child: BaseProcess) -> int:
+    """What a running process has had of the CPU; once it has ended, it counts with its parent."""
+    try:
+        told = Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return 0
+    return sum(int(ticks) for ticks in told.rpartition(")")[2].split()[11:13])
+
+
 class Others:
     """How much of the machine other programs take, since this was made."""
 
@@ -61,10 +72,12 @@ class Others:
         self._start, self._before = time.perf_counter(), self._busy()
 
     def _busy(self) -> float:
-        """CPU seconds of the machine that are not of this process and its finished children."""
+        """CPU seconds of the machine that are not of this process and its children."""
         fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
         ticks = sum(int(fields[place]) for place in (0, 1, 2, 5, 6))
-        return ticks / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+        return (ticks - sum(map(_ticks, multiprocessing.active_children()))) / os.sysconf(
+            "SC_CLK_TCK"
+        ) - sum(os.times()[:4])
 
     def share(self) -> float:
         """Of all cores of the machine, 0 to 1."""
