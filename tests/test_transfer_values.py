@@ -25,7 +25,7 @@ from mglib.transfer.results.values import (
     kept_against_error,
     mean_ranks,
     method_title,
-    pair_table,
+    pair_grid,
     tuned,
     value_table,
 )
@@ -140,9 +140,11 @@ def test_pairs_are_those_of_the_corrected_test_with_holm():
     own = compared.iloc[0]
     assert (own["mean"], own["low"]) == pytest.approx((expected.mean, expected.low))
     assert set(compared["verdict"]) == {"higher"}
-    shown = pair_table(compared)
-    assert list(shown["Target"]) == ["line glyphs", "speech spectrograms"]
-    assert shown["Difference"][0].startswith("+10.1")
+    (shown,) = pair_grid(compared).to_dict("records")
+    assert list(shown) == ["Method", "line glyphs", "speech spectrograms"]
+    assert shown["Method"] == "MoNA" and shown["line glyphs"].startswith("**+10.1")
+    assert not pair_grid(compared.assign(verdict="a tie"))["line glyphs"][0].startswith("*")
+    assert list(pair_grid(compared.iloc[:0]).columns) == ["Method"]
 
 
 def test_single_splits_have_no_interval_and_no_pair():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mglib.analysis.held_out import percent
-from mglib.analysis.pairs import corrected_t_test, holm, p_value
+from mglib.analysis.pairs import corrected_t_test, holm
 from mglib.analysis.statistics import Interval, interval_of
 from mglib.registry import transfers
 from mglib.transfer.targets import target_named
@@ -210,21 +210,24 @@ def value_table(
     return pd.DataFrame(rows)
 
 
-def pair_table(compared: pd.DataFrame, scale: float = 100.0) -> pd.DataFrame:
-    """Target, method, difference [points] with half its interval, Holm's p and verdict."""
+def pair_grid(compared: pd.DataFrame) -> pd.DataFrame:
+    """Differences of `compare_to` [points] with half their intervals, in bold what is no tie.
+
+    Methods are rows, targets columns, in the order in which they first come; a dash where there is
+    no pair.
+    """
     import pandas as pd
 
-    rows = [
-        {
-            "Target": target_named(str(own.target)).title,
-            "Method": method_title(str(own.method)),
-            "Difference": percent(Interval(own.mean, own.low, own.high, own.n), signed=True),
-            "p": p_value(own.p),
-            "Verdict": own.verdict,
-        }
-        for own in compared.itertuples(index=False)
-    ]
-    return pd.DataFrame(rows, columns=["Target", "Method", "Difference", "p", "Verdict"])
+    cells: dict[str, dict[str, str]] = {}
+    targets = list(dict.fromkeys(target_named(str(name)).title for name in compared["target"]))
+    for own in compared.itertuples(index=False):
+        text = percent(Interval(own.mean, own.low, own.high, own.n), signed=True)
+        line = cells.setdefault(method_title(str(own.method)), dict.fromkeys(targets, "–"))
+        bold = own.verdict != "a tie"
+        line[target_named(str(own.target)).title] = f"**{text}**" if bold else text
+    return pd.DataFrame(
+        [{"Method": title, **line} for title, line in cells.items()], columns=["Method", *targets]
+    )
 
 
 def mean_ranks(values: pd.DataFrame) -> pd.Series:
