@@ -8,6 +8,7 @@ import pytest
 from _small_body import Small, make_transfer
 
 from mglib import registry
+from mglib.analysis.pairs import holm
 from mglib.analysis.statistics import Interval, interval_of, resampled_interval
 from mglib.figures.transfer import (
     draw_curves,
@@ -140,6 +141,13 @@ def test_pairs_are_those_of_the_corrected_test_with_holm():
     own = compared.iloc[0]
     assert (own["mean"], own["low"]) == pytest.approx((expected.mean, expected.low))
     assert set(compared["verdict"]) == {"higher"}
+    twice = pd.concat([values, values[values["method"] == "mona"].assign(method="warm_up")])
+    apart, together = (compare_to(twice, SHARES, one_family=one) for one in (False, True))
+    for found, families in ((apart, ["mona", "warm_up"]), (together, [["mona", "warm_up"]])):
+        for family in families:
+            own = found[found["method"].isin([family] if isinstance(family, str) else family)]
+            assert own["p"].tolist() == pytest.approx(holm(own["raw"].tolist()))
+    assert together["p"].max() > apart["p"].max()
     (shown,) = pair_grid(compared).to_dict("records")
     assert list(shown) == ["Method", "line glyphs", "speech spectrograms"]
     assert shown["Method"] == "MoNA" and shown["line glyphs"].startswith("**+10.1")

@@ -88,7 +88,9 @@ def part_gaps(
 
     rows = []
     for column in QUANTITIES:
-        tested = compare_to(values, shares, column, MONA).set_index(["method", "target"])
+        tested = compare_to(values, shares, column, MONA, one_family=True).set_index(
+            ["method", "target"]
+        )
         gaps = differences(values, column, MONA)
         for method, (part, words) in places(methods).items():
             own = gaps[gaps["method"] == method]

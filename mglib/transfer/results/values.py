@@ -127,12 +127,14 @@ def compare_to(
     shares: Mapping[str, float],
     column: str = "own",
     reference: str = REFERENCE_METHOD,
+    one_family: bool = False,
 ) -> pd.DataFrame:
     """Every method minus `reference` on every target, paired by split.
 
-    Columns target, method, mean, low, high, n, p (Holm's, over all rows) and verdict: "lower",
-    "higher" or "a tie". `shares` are the tested share of instances by target. Pairs with fewer than
-    two splits are left out.
+    Columns target, method, mean, low, high, n, raw (p), p (Holm's, over the targets of a method:
+    whether it differs anywhere is one question; as `one_family` over all rows) and verdict:
+    "lower", "higher" or "a tie". `shares` are the tested share of instances by target. Pairs with
+    fewer than two splits are left out.
     """
     import pandas as pd
 
@@ -144,9 +146,11 @@ def compare_to(
         test = corrected_t_test(own.tolist(), shares[target])
         at = test.interval
         rows.append((target, method, at.mean, at.low, at.high, at.n, test.p))
-    columns = ["target", "method", "mean", "low", "high", "n", "p"]
+    columns = ["target", "method", "mean", "low", "high", "n", "raw"]
     compared = pd.DataFrame(rows, columns=columns)
-    compared["p"] = holm(compared["p"].tolist())
+    compared["p"] = compared["raw"]
+    for _, family in [("", compared)] if one_family else compared.groupby("method"):
+        compared.loc[family.index, "p"] = holm(family["raw"].tolist())
     sign = np.where(compared["mean"] > 0, "higher", "lower")
     compared["verdict"] = np.where(compared["p"] <= 0.05, sign, "a tie")
     return compared
