@@ -114,7 +114,7 @@ def test_verdicts_are_of_one_family_for_each_quantity(values):
     )
     assert at["verdict"] == "higher" and at["n"] == 3
     assert own.loc[("own", NORMS, "speech")]["verdict"] == "a tie"
-    tests = compare_to(values, SHARES, "probe_accuracy", MONA)
+    tests = compare_to(values, SHARES, "probe_accuracy", MONA, one_family=True)
     raw = [
         corrected_t_test(found.tolist(), SHARES[target]).p
         for (target, _), found in differences(values, "probe_accuracy", MONA).groupby(
