@@ -19,7 +19,7 @@ def entries(dataset: str, count: int) -> dict[str, list]:
         number = n % CLASSES
         if dataset == "NYUDv2":
             label = ("kitchen", "bedroom", "study")[number]
-            scene = f"{label}_000{n // 6}a"
+            scene = f"{label}_000{n // 6}{'ab'[n // 3 % 2]}"
             key = f"{scene}_{n}"
             told = {
                 "depth": f"data/nyu-d-2/raw_data/train/{scene}/{n}/depth.png",

@@ -77,6 +77,7 @@ WORD = "features/tiny/raw/word"
     ("edit", "message"),
     [
         (lambda m: {f"{WORD}.safetensors": m[f"{WORD}.safetensors"] + b"x"}, "raw/word .* damaged"),
+        (lambda m: {f"{WORD}.json": m[f"{WORD}.json"][:9]}, "is not JSON"),
         (lambda m: {f"{WORD}.safetensors": None}, f"no file '{WORD}.safetensors' in"),
         (lambda m: {f"{WORD}.json": b"{"}, f"'{WORD}.json' in .* is not JSON"),
         (lambda m: {f"{WORD}.json": b"[]"}, f"'{WORD}.json' in .* is no JSON object"),
@@ -89,6 +90,20 @@ def test_damage_is_refused_and_leaves_no_half_file(edit, message, archive):
         take_bundle(archive)
     assert state(recipe("tiny", "raw", "word", None)) == "missing"
     assert not [*paths.cache().rglob("*.tmp")]
+
+
+def test_flipped_bytes_and_folders_are_one_clear_error(archive, tmp_path):
+    with zipfile.ZipFile(archive) as opened:
+        info = opened.getinfo(f"{WORD}.json")
+    content = bytearray(archive.read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    for place in range(start, start + 20):
+        content[place] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(MglibError, match=f"'{WORD}.json' in .* is damaged"):
+        take_bundle(archive)
+    with pytest.raises(MglibError, match="is no archive of `mglib bundle`"):
+        take_bundle(tmp_path)
 
 
 def test_nothing_lands_outside_the_store(archive, tmp_path):

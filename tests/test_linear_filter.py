@@ -100,9 +100,11 @@ def test_the_filter_is_chosen_by_validation_and_read_on_the_test_part():
     poisoned = Target(**{**vars(target), "answers": target.answers.clone()})
     poisoned.answers[70:] *= -1
     other = filtered(poisoned)
-    assert {k: v for k, v in other.items() if k != "test"} == {
-        k: v for k, v in found.items() if k != "test"
-    }
+    read = {"test", "mean"}  # what the test part decides
+    assert {k: other[k] for k in other.keys() - read} == {k: found[k] for k in found.keys() - read}
+    constant = np.linalg.norm((y[:60].mean(0) - y[70:]).reshape(10, -1), axis=1)
+    constant = (constant / np.linalg.norm(y[70:].reshape(10, -1), axis=1)).mean()
+    assert found["mean"] == pytest.approx(constant, rel=1e-5)
     assert other["test"] > found["test"]
 
 
@@ -113,3 +115,6 @@ def test_rows_of_targets(tmp_path, monkeypatch):
     found = filter_errors(rows, names)
     assert list(found.index) == ["advection"], "classes have no filter"
     assert found["advection"] < 1e-3, "advection is a shift, a filter says it exactly"
+    assert filter_errors(rows, names, "mean")["advection"] == pytest.approx(1, abs=0.1)
+    monkeypatch.setenv("MGLIB_TRAIN", "never")
+    assert filter_rows("filters", names, [0], profile="quick").equals(rows), "all has its rows"

@@ -42,11 +42,15 @@ def test_of_runs_the_one_with_the_best_validation_is_taken_whatever_its_test():
         {
             "method": ["trml", "zero_fill", "trml", "trml", "zero_fill"],
             "split_seed": [0, 0, 0, 1, 0],
+            "seed": 0,
             "validation_accuracy": [0.5, 0.6, 0.7, 0.1, 0.6],
             "accuracy": [0.9, 0.4, 0.2, 0.3, 0.8],
         }
     )
     assert tuned(values)["accuracy"].tolist() == [0.2, 0.4, 0.3]
+    two = pd.concat([values, values.assign(seed=1, validation_accuracy=float("nan"))])
+    assert tuned(two.reset_index())["accuracy"].tolist() == [0.2, 0.4, 0.3]
+    assert len(tuned(pd.concat([values, values.assign(seed=1)], ignore_index=True))) == 6
 
 
 def asked(methods=("ume_mma", "zero_fill"), splits=3):

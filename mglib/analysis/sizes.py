@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from mglib.analysis.measured import Answer, measured
+from mglib.data._imported import ImportedDataset
 from mglib.data.splits import FRACTIONS, split_indices
 from mglib.features import load_features
+from mglib.perceptors._imported import imported_here
 from mglib.registry import datasets
 
 if TYPE_CHECKING:
@@ -22,10 +24,16 @@ VERSION = 1  # of both measures here
 def size_rows(
     experiment: str, dataset: str, split_seeds: Iterable[int], *, profile: str
 ) -> pa.Table:
-    """Rows `instances` and `groups` of every part (column `split`) of every split seed."""
+    """Rows `instances` and `groups` of every part (column `split`) of every split seed.
+
+    Of imported features, those of the first perceptor that they came through.
+    """
+    seen = "raw"
+    if issubclass(datasets.get(dataset), ImportedDataset):
+        seen = next(iter(imported_here(dataset)), datasets.get(dataset).perceptors[0])
 
     def answer(question: dict[str, Any]) -> Answer:
-        groups = load_features(dataset, "raw", datasets.get(dataset).anchor).groups
+        groups = load_features(dataset, seen, datasets.get(dataset).anchor).groups
         return [
             {"split": part, "metric": metric, "value": float(value), "n": len(groups)}
             for part, own in split_indices(groups, question["split_seed"]).items()
@@ -33,7 +41,7 @@ def size_rows(
         ]
 
     questions = [
-        {"task": "sizes", "dataset": dataset, "perceptor": "raw", "split_seed": seed}
+        {"task": "sizes", "dataset": dataset, "perceptor": seen, "split_seed": seed}
         for seed in split_seeds
     ]
     return measured(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mglib.data._imported import IMPORTED, Entry, ImportedDataset
 from mglib.errors import MglibError
 from mglib.registry import datasets
@@ -12,8 +14,9 @@ class NYUDepthV2(ImportedDataset):
     """NYU Depth V2: depth, colour and the name of the kind of room; imported features alone.
 
     Source: Silberman, Hoiem, Kohli and Fergus, ECCV 2012; as ModalBed (2412.18277) reads its
-    training folder. The text is the class itself, one vector for each. Frames of one scene share a
-    group (ours): ModalBed parts them by frame, so that neighbours stand on both sides of a split.
+    training folder. The text is the class itself, one vector for each. Frames of one scene, such as
+    those of the folders kitchen_0001a and kitchen_0001b, share a group (ours): ModalBed parts them
+    by frame, so that neighbours stand on both sides of a split.
     """
 
     version = "1"
@@ -33,4 +36,4 @@ class NYUDepthV2(ImportedDataset):
                 f"the data of '{entry.id}' in {cls.name} must be a path such as "
                 f"kitchen_0001a/12/rgb.png, not '{entry.data}'"
             )
-        return entry.path.parent.parent.name
+        return re.sub(r"(?<=\d)[a-z]$", "", entry.path.parent.parent.name)

@@ -12,7 +12,7 @@ import numpy as np
 from mglib import paths
 from mglib.data._base import Advance, Dataset
 from mglib.data._imported import IMPORTED, ImportedDataset
-from mglib.errors import Absent, MglibError
+from mglib.errors import Absent
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
 
@@ -46,7 +46,7 @@ class Imported(Perceptor):
         except FileNotFoundError:
             raise self._absent(dataset) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MglibError(
+            raise Absent(
                 f"damaged file {record_path(dataset.name, self.name)} ({error}); import again"
             ) from error
 
@@ -68,6 +68,11 @@ class Imported(Perceptor):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Raises MglibError: nothing here computes them."""
         raise self._absent(dataset)
+
+
+def imported_here(dataset: str) -> list[str]:
+    """The perceptors that features of a dataset were imported through, by name."""
+    return sorted(path.stem for path in record_path(dataset, "*").parent.glob("*.json"))
 
 
 class Bound(Imported):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from mglib.registry import datasets, perceptors
 
 LARGEST = 4 * 2**30
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every member, so that one store gives one archive
+# How reading a member fails: checksum, deflate, its end, a password, another compression.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError)
 FOLDERS = ("features", "imports")
 
 
@@ -109,7 +112,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
         raise MglibError(f"'{name}' in {archive.filename} unpacks to too much: refused")
     try:
         return archive.read(member)
-    except (zipfile.BadZipFile, OSError) as error:
+    except DAMAGE as error:
         raise MglibError(f"'{name}' in {archive.filename} is damaged: {error}") from error
 
 
@@ -126,14 +129,15 @@ def _json(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 def take_bundle(source: Path, names: Sequence[str] = ()) -> Taken:
     """Features of some datasets (none: of all) out of an archive into the store.
 
-    Taken is what the present code would make, bit for bit as its card says; what is there already
-    is left alone, what other code made is counted. Raises MglibError for a file that is no such
-    archive and for content that does not fit its card; what was taken before stays.
+    Taken is what the present versions made and what nothing damaged since; whoever made the archive
+    is trusted. What is there already is left alone, what other code made is counted. Raises
+    MglibError for a file that is no such archive and for content that does not fit its card; what
+    was taken before stays.
     """
     owners = _owners(names)
     try:
         archive = zipfile.ZipFile(source)
-    except (FileNotFoundError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile) as error:
         raise MglibError(f"'{source}' is no archive of `mglib bundle`: {error}") from error
     with archive:
         listed = [name for name in archive.namelist() if name.split("/")[0] in FOLDERS]

@@ -174,7 +174,12 @@ def read_vectors(
                 f"'{modality}_{name}' in '{file.filename}' is {own.dtype} {own.shape}, not "
                 f"{width} floats as others"
             )
-        row[:] = own[:]
+        try:
+            row[:] = own[:]
+        except OSError as error:
+            raise MglibError(
+                f"'{modality}_{name}' in '{file.filename}' is damaged: {error}"
+            ) from error
         progress.advance()
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     wrong = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)

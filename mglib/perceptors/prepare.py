@@ -14,6 +14,7 @@ from typing import Any
 
 from mglib import paths, registry
 from mglib.data._base import Dataset, Index
+from mglib.data._imported import ImportedDataset
 from mglib.data.carriers import Carrier, fetch
 from mglib.errors import MglibError, unknown
 from mglib.features import (
@@ -25,6 +26,7 @@ from mglib.features import (
     save_features,
     state,
 )
+from mglib.perceptors._imported import imported_here
 from mglib.progress import Progress
 
 LEFTOVER = re.compile(r"^\..*\.(\d+)(\..*)?\.tmp$")
@@ -207,6 +209,8 @@ def prepare(
         if modality not in dataset.kinds:
             raise unknown(f"modality of {dataset_name}", modality, dataset.kinds)
     names = dataset.perceptors if perceptors is None else perceptors
+    if perceptors is None and isinstance(dataset, ImportedDataset):
+        names = imported_here(dataset_name) or names
     wanted = _wanted(dataset, names, modalities or dataset.core, list(split_seeds))
     states, order = _plan(dataset, wanted)
     if order:

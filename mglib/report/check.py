@@ -53,17 +53,15 @@ def _features(name: str) -> dict[str, Any]:
 def _imported(data: type[ImportedDataset]) -> dict[str, Any]:
     """The same of a dataset whose features others make: nothing needs to be there."""
     from mglib.features import load_features
-    from mglib.perceptors._imported import Imported, record_path
-    from mglib.registry import perceptors
+    from mglib.perceptors._imported import imported_here
 
-    senses = [own for n in perceptors.names() if issubclass(own := perceptors.get(n), Imported)]
-    here = [own.name for own in senses if record_path(data.name, own.name).is_file()]
+    here = imported_here(data.name)
     try:
         for seen in here:
             for modality in data.core:
                 load_features(data.name, seen, modality)
     except MglibError as error:
-        return _item(data.name, False, str(error))
+        return _item(data.name, False, str(error), needed=False)
     if not here:
         detail = "nothing imported; `mglib import-features FILE` brings features of ModalBed's"
         return _item(data.name, False, detail, needed=False)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mglib.missing.trial import MissingTrial
 
+ASKED_ALIKE = ("method", "split_seed", "seed")  # what runs of one setting differ in
 ASKED = ("method", "pairing", "law", "rate", "seed", "split_seed")
 
 
@@ -102,12 +103,13 @@ def intervals(
     return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n"])
 
 
-def tuned(values: pd.DataFrame, keys: Sequence[str] = ("method", "split_seed")) -> pd.DataFrame:
+def tuned(values: pd.DataFrame, keys: Sequence[str] = ASKED_ALIKE) -> pd.DataFrame:
     """Of runs that are alike in `keys` the one with the best validation accuracy, first of equals.
 
     `values` as from `chosen`, of one observed subset; the test part takes no part in the choice.
     """
-    best = values.groupby([*keys], sort=False)["validation_accuracy"].idxmax()
+    sound = values.dropna(subset="validation_accuracy")
+    best = sound.groupby([*keys], sort=False)["validation_accuracy"].idxmax()
     return values.loc[best].reset_index(drop=True)
 
 

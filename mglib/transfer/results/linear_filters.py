@@ -12,19 +12,27 @@ import torch
 
 from mglib.analysis.linear_filter import BORDERS, PENALTIES, fit_filter
 from mglib.analysis.measured import Answer, measured
+from mglib.data._fields._dataset import FieldDataset
+from mglib.registry import datasets
 from mglib.transfer.target import Target, load_target
 from mglib.transfer.targets import target_named
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
+
+
+def _nrmse(said: torch.Tensor, wanted: torch.Tensor) -> float:
+    gap = (said - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+    return float(gap.mean())
 
 
 def filtered(target: Target) -> dict[str, float]:
     """nRMSE of the best filter by part, and which: border and penalty with the least validation.
 
-    Fitted on the target's training instances, as networks are.
+    Fitted on the target's training instances, as networks are. Beside it "mean", the nRMSE on the
+    test part of always saying their mean field.
     """
     inputs, answers = (own.numpy().astype(np.float64) for own in (target.inputs, target.answers))
     learned, tried = target.parts["train"], {}
@@ -35,13 +43,13 @@ def filtered(target: Target) -> dict[str, float]:
             for part in ("validation", "test"):
                 index = target.parts[part]
                 said = torch.from_numpy(fitted.predict(inputs[index])).float()
-                wanted = target.answers[torch.from_numpy(index)]
-                gap = (said - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
-                errors[part] = float(gap.mean())
+                errors[part] = _nrmse(said, target.answers[torch.from_numpy(index)])
             tried[border, penalty] = errors
     border, penalty = min(tried, key=lambda name: tried[name]["validation"])
+    constant = torch.from_numpy(answers[learned].mean(0)).float()
     return {
         **tried[border, penalty],
+        "mean": _nrmse(constant, target.answers[torch.from_numpy(target.parts["test"])]),
         "penalty": penalty,
         "mirrored": float(border == "mirrored"),
     }
@@ -50,10 +58,9 @@ def filtered(target: Target) -> dict[str, float]:
 def filter_rows(
     experiment: str, targets: Sequence[str], split_seeds: Sequence[int], *, profile: str
 ) -> pa.Table:
-    """Rows of the best linear filter of each target of fields whose inputs have the answers' size.
+    """Rows of the best linear filter of each target that is an equation's fields; others have none.
 
-    Metrics validation and test (nRMSE as of the networks), penalty and mirrored (1: yes). Targets
-    of classes, and those whose fields differ in size, are left out.
+    Metrics validation and test (nRMSE as of the networks), mean, penalty and mirrored (1: yes).
     """
 
     def answer(question: dict[str, Any]) -> Answer:
@@ -65,8 +72,6 @@ def filter_rows(
             told["answer"],
             question["split_seed"],
         )
-        if target.shape.classes or target.shape.size != target.shape.output[1:]:
-            return []
         n = len(target.parts["test"])
         return [{"metric": m, "value": v, "n": n} for m, v in filtered(target).items()]
 
@@ -81,6 +86,7 @@ def filter_rows(
             "hparams": {"answer": own.target},
         }
         for own in map(target_named, targets)
+        if issubclass(datasets.get(own.dataset), FieldDataset)
         for seed in split_seeds
     ]
     return measured(
@@ -88,10 +94,10 @@ def filter_rows(
     )
 
 
-def filter_errors(rows: pa.Table, targets: Sequence[str]) -> pd.Series:
-    """Mean test nRMSE over splits by target, of those that a filter was fitted for."""
+def filter_errors(rows: pa.Table, targets: Sequence[str], metric: str = "test") -> pd.Series:
+    """Mean of a metric over splits by target, of those that a filter was fitted for."""
     frame = rows.to_pandas()
     names = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
-    own = frame[frame["metric"] == "test"]
+    own = frame[frame["metric"] == metric]
     places = [names[r.dataset, r.perceptor, r.modality] for r in own.itertuples()]
     return own.groupby(np.array(places, dtype=object))["value"].mean()
