@@ -133,6 +133,19 @@ def test_learners_generalize_over_imported_features(files):
     assert constant["value"].max() < 0.6
 
 
+def test_a_notebook_runs_on_an_imported_world(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MGLIB_REPORT", str(tmp_path / "report"))
+    import_features(_modalbed.write(files, count=240))
+    asked = ["run", "20_weak_generalization", "--no-notebook", "-p", "worlds"]
+    assert main([*asked, '["msr_vtt_imagebind"]']) == 0
+    assert "Hardest to carry over to" in capsys.readouterr().out
+
+
+def test_preparing_asks_for_what_was_imported(files):
+    import_features(_modalbed.write(files))
+    assert {done.outcome for done in prepare("msr_vtt")} == {"kept"}
+
+
 def trial(**more):
     return make_trials(
         dataset="msr_vtt",
