@@ -56,6 +56,7 @@ def changed_by(edit):
                 "perceptor/efficientnet_lite0",
                 "body/efficientnet_lite0",
                 "measure/discrepancies",
+                "measure/linear_filters",  # by way of the trials that name targets
                 "measure/spaces",
             },
         ),
