@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
+from mglib.analysis.field_errors import nrmse
 from mglib.analysis.linear_filter import BORDERS, PENALTIES, fit_filter
 from mglib.analysis.measured import Answer, measured
 from mglib.data._fields._dataset import FieldDataset
@@ -20,12 +20,7 @@ from mglib.transfer.targets import target_named
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 2
-
-
-def _nrmse(said: torch.Tensor, wanted: torch.Tensor) -> float:
-    gap = (said - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
-    return float(gap.mean())
+VERSION = 3
 
 
 def filtered(target: Target) -> dict[str, float]:
@@ -42,14 +37,13 @@ def filtered(target: Target) -> dict[str, float]:
             errors = {}
             for part in ("validation", "test"):
                 index = target.parts[part]
-                said = torch.from_numpy(fitted.predict(inputs[index])).float()
-                errors[part] = _nrmse(said, target.answers[torch.from_numpy(index)])
+                errors[part] = nrmse(fitted.predict(inputs[index]), answers[index])
             tried[border, penalty] = errors
     border, penalty = min(tried, key=lambda name: tried[name]["validation"])
-    constant = torch.from_numpy(answers[learned].mean(0)).float()
+    wanted = answers[target.parts["test"]]
     return {
         **tried[border, penalty],
-        "mean": _nrmse(constant, target.answers[torch.from_numpy(target.parts["test"])]),
+        "mean": nrmse(np.broadcast_to(answers[learned].mean(0), wanted.shape), wanted),
         "penalty": penalty,
         "mirrored": float(border == "mirrored"),
     }
