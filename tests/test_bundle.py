@@ -156,6 +156,18 @@ def test_nothing_to_write_and_no_archive(tmp_path, monkeypatch):
             take_bundle(path)
 
 
+def test_where_nothing_can_be_written_nothing_stays(tiny, tmp_path):
+    prepare(tiny, ("raw",))
+    before = {*tmp_path.iterdir()}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    for target in (tmp_path / "folder", tmp_path / "file" / "x.zip"):
+        with pytest.raises(MglibError, match="cannot write '"):
+            write_bundle(target)
+    assert {*tmp_path.iterdir()} == before | {tmp_path / "folder", tmp_path / "file"}
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_damaged_features_stay_out(tiny, tmp_path):
     prepare(tiny, ("raw",))
     path = path_of(recipe("tiny", "raw", "word", None))

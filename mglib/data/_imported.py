@@ -32,6 +32,9 @@ class Entry:
         return PurePosixPath(self.data)
 
 
+Entries = dict[str, dict[str, Entry]]  # modality -> instance -> entry
+
+
 class ImportedDataset(Dataset):
     """A dataset of ModalBed, with the instances that an imported file has.
 
@@ -47,6 +50,24 @@ class ImportedDataset(Dataset):
     def group_of(cls, entry: Entry) -> str:
         """What must stay in one part of a split; by itself, every instance."""
         return entry.id
+
+    @classmethod
+    def frame(cls, entries: Entries, ids: list[str]) -> Index:
+        """Instances, groups and classes of some ids, in their order.
+
+        Classes are numbered as in the file, without those that none of the ids has.
+        """
+        own = [entries[cls.anchor][name] for name in ids]
+        labels = [label for _, label in sorted({(entry.number, entry.label) for entry in own})]
+        number_of = {label: number for number, label in enumerate(labels)}
+        groups: dict[str, int] = {}
+        places = [groups.setdefault(cls.group_of(entry), len(groups)) for entry in own]
+        return Index(
+            ids,
+            np.array(places, dtype=np.int64),
+            {"class": np.array([number_of[entry.label] for entry in own], dtype=np.int64)},
+            {"class": labels},
+        )
 
     def _absent(self, what: str) -> MglibError:
         return MglibError(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mglib import paths
 from mglib.data._base import Advance, Dataset
+from mglib.data._hdf5 import stored
 from mglib.data._imported import IMPORTED, ImportedDataset
-from mglib.errors import Absent
+from mglib.errors import Absent, MglibError
 from mglib.features import FeatureSet
 from mglib.perceptors._base import Input, Perceptor
 
@@ -68,6 +69,38 @@ class Imported(Perceptor):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Raises MglibError: nothing here computes them."""
         raise self._absent(dataset)
+
+
+def read_vectors(
+    file: Any, modality: str, ids: list[str], width: int, advance: Callable[[], None]
+) -> np.ndarray:
+    """Unit vectors float32 [N, width] of some instances, as ModalBed's learners are given them.
+
+    Raises MglibError for values of another shape, that are not finite, or all zero.
+    """
+    values = np.empty((len(ids), width), dtype=np.float32)
+    for row, name in zip(values, ids, strict=True):
+        own = stored(file, f"{modality}_{name}")
+        if own.shape != (width,) or own.dtype.kind != "f":
+            raise MglibError(
+                f"'{modality}_{name}' in '{file.filename}' is {own.dtype} {own.shape}, not "
+                f"{width} floats as others"
+            )
+        try:
+            row[:] = own[:]
+        except OSError as error:
+            raise MglibError(
+                f"'{modality}_{name}' in '{file.filename}' is damaged: {error}"
+            ) from error
+        advance()
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    wrong = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)
+    if wrong.any():
+        raise MglibError(
+            f"{wrong.sum()} vectors of {modality} in '{file.filename}' are zero or not finite, "
+            f"the first '{modality}_{ids[int(wrong.argmax())]}'"
+        )
+    return values / norms
 
 
 def imported_here(dataset: str) -> list[str]:

@@ -63,8 +63,8 @@ def _recipe(card: dict[str, Any]) -> dict[str, Any] | None:
 def write_bundle(target: Path, names: Sequence[str] = ()) -> int:
     """All sound features of some datasets (none: of all) into a zip archive; how many files.
 
-    Equal stores give equal archives. Raises MglibError for an unknown dataset, and if there is
-    nothing to write.
+    Equal stores give equal archives. Raises MglibError for an unknown dataset, if there is nothing
+    to write, and if the archive cannot be written.
     """
     owners = _owners(names)
     members: list[Path] = []
@@ -84,23 +84,29 @@ def write_bundle(target: Path, names: Sequence[str] = ()) -> int:
             f"{paths.cache() / 'features'}; `mglib prepare` makes them"
         )
     fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with paths.writing(target, "the path"):
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with (
-                zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive,
-                Progress(f"bundle {target.name}", len(members), "files") as progress,
-            ):
-                for path in members:
-                    place = path.relative_to(paths.cache()).as_posix()
-                    member = zipfile.ZipInfo(place, WHEN)
-                    member.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(member, path.read_bytes())
-                    progress.advance(1, place)
+            _fill(fresh, members, target.name)
             fresh.replace(target)
         finally:
             fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise MglibError(f"cannot write '{target}': {error.strerror}") from error
     return sum(path.suffix == ".safetensors" for path in members)
+
+
+def _fill(fresh: Path, members: Sequence[Path], title: str) -> None:
+    with (
+        zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive,
+        Progress(f"bundle {title}", len(members), "files") as progress,
+    ):
+        for path in members:
+            place = path.relative_to(paths.cache()).as_posix()
+            member = zipfile.ZipInfo(place, WHEN)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, path.read_bytes())
+            progress.advance(1, place)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:

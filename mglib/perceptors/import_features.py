@@ -18,10 +18,10 @@ import numpy as np
 from mglib import paths
 from mglib.data._base import Index
 from mglib.data._hdf5 import opened, stored
-from mglib.data._imported import Entry, ImportedDataset
+from mglib.data._imported import Entries, Entry, ImportedDataset
 from mglib.errors import MglibError, unknown
 from mglib.features import FeatureSet, recipe, save_features
-from mglib.perceptors._imported import Imported, record_path
+from mglib.perceptors._imported import Imported, read_vectors, record_path
 from mglib.progress import Progress
 from mglib.provenance import file_sha256
 from mglib.registry import Registry, datasets, perceptors
@@ -29,8 +29,6 @@ from mglib.registry import Registry, datasets, perceptors
 INDEX = "modalities.json"
 LARGEST_INDEX = 256 * 2**20
 ALLOWED = "a feature file of ModalBed's, such as MSR_VTT_imagebind.h5"
-
-Entries = dict[str, dict[str, Entry]]  # modality -> instance -> entry
 
 
 @dataclass(frozen=True)
@@ -141,56 +139,6 @@ def _entry(item: Any, place: str) -> Entry:
         ) from error
 
 
-def frame(dataset: ImportedDataset, entries: Entries, ids: list[str]) -> Index:
-    """Instances, groups and classes of some ids, in their order.
-
-    Classes are numbered as in the file, without those that none of the ids has.
-    """
-    own = [entries[dataset.anchor][name] for name in ids]
-    labels = [label for _, label in sorted({(entry.number, entry.label) for entry in own})]
-    number_of = {label: number for number, label in enumerate(labels)}
-    names = [dataset.group_of(entry) for entry in own]
-    groups: dict[str, int] = {}
-    return Index(
-        ids,
-        np.array([groups.setdefault(name, len(groups)) for name in names], dtype=np.int64),
-        {"class": np.array([number_of[entry.label] for entry in own], dtype=np.int64)},
-        {"class": labels},
-    )
-
-
-def read_vectors(
-    file: Any, modality: str, ids: list[str], width: int, progress: Progress
-) -> np.ndarray:
-    """Unit vectors float32 [N, width] of some instances, as ModalBed's learners are given them.
-
-    Raises MglibError for values of another shape, that are not finite, or all zero.
-    """
-    values = np.empty((len(ids), width), dtype=np.float32)
-    for row, name in zip(values, ids, strict=True):
-        own = stored(file, f"{modality}_{name}")
-        if own.shape != (width,) or own.dtype.kind != "f":
-            raise MglibError(
-                f"'{modality}_{name}' in '{file.filename}' is {own.dtype} {own.shape}, not "
-                f"{width} floats as others"
-            )
-        try:
-            row[:] = own[:]
-        except OSError as error:
-            raise MglibError(
-                f"'{modality}_{name}' in '{file.filename}' is damaged: {error}"
-            ) from error
-        progress.advance()
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    wrong = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)
-    if wrong.any():
-        raise MglibError(
-            f"{wrong.sum()} vectors of {modality} in '{file.filename}' are zero or not finite, "
-            f"the first '{modality}_{ids[int(wrong.argmax())]}'"
-        )
-    return values / norms
-
-
 def import_features(
     path: Path,
     index: Path | None = None,
@@ -220,8 +168,8 @@ def import_features(
         first = stored(file, f"{data.core[0]}_{ids[0]}")
         width = first.shape[0] if first.ndim == 1 else 0
         with Progress(f"import {path.name}", len(ids) * len(data.core), "vectors") as progress:
-            values = {m: read_vectors(file, m, ids, width, progress) for m in data.core}
-    content = frame(data, entries, ids)
+            values = {m: read_vectors(file, m, ids, width, progress.advance) for m in data.core}
+    content = data.frame(entries, ids)
     _write(data, sense, content, values, {path.name: file_sha256(path), INDEX: file_sha256(index)})
     classes = content.class_names["class"]
     return Import(data.name, sense.name, len(ids), len(classes), width, left_out)
