@@ -71,6 +71,11 @@ def target_named(name: str) -> Named:
     return Named(parts[0], parts[1], parts[2], parts[3], name)
 
 
+def names_by_place(targets: Iterable[str]) -> dict[tuple[str, str, str], str]:
+    """The names of some targets by dataset, perceptor and modality, as rows tell them."""
+    return {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+
+
 def transfer_trials(
     *,
     targets: Iterable[str],

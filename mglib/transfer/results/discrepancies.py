@@ -18,7 +18,7 @@ from mglib.transfer.model import TransferModel
 from mglib.transfer.named import body_named
 from mglib.transfer.source import load_source
 from mglib.transfer.target import load_target
-from mglib.transfer.targets import target_named
+from mglib.transfer.targets import names_by_place, target_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ def discrepancies(rows: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     frame = rows.to_pandas()
-    names = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    names = names_by_place(targets)
     frame["target"] = [names[r.dataset, r.perceptor, r.modality] for r in frame.itertuples()]
     frame["divergence"] = [json.loads(text)["divergence"] for text in frame["hparams"]]
     wide = frame.pivot_table(

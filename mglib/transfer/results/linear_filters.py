@@ -15,7 +15,7 @@ from mglib.analysis.measured import Answer, measured
 from mglib.data._fields._dataset import FieldDataset
 from mglib.registry import datasets
 from mglib.transfer.target import Target, load_target
-from mglib.transfer.targets import target_named
+from mglib.transfer.targets import names_by_place, target_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ def filter_rows(
 def filter_errors(rows: pa.Table, targets: Sequence[str], metric: str = "test") -> pd.Series:
     """Mean of a metric over splits by target, of those that a filter was fitted for."""
     frame = rows.to_pandas()
-    names = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    names = names_by_place(targets)
     own = frame[frame["metric"] == metric]
     places = [names[r.dataset, r.perceptor, r.modality] for r in own.itertuples()]
     return own.groupby(np.array(places, dtype=object))["value"].mean()

@@ -11,7 +11,7 @@ from mglib.analysis.held_out import percent
 from mglib.analysis.pairs import corrected_t_test, holm
 from mglib.analysis.statistics import Interval, interval_of
 from mglib.registry import transfers
-from mglib.transfer.targets import target_named
+from mglib.transfer.targets import names_by_place, target_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def curves(
     """
     import pandas as pd
 
-    places = {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    places = names_by_place(targets)
     own = frame[frame["key"].isin(trials)]
     names = [places[row.dataset, row.perceptor, row.train] for row in own.itertuples(index=False)]
     metric = own["metric"].where(~own["metric"].isin(TARGET_METRICS), "own")
