@@ -11,6 +11,7 @@ from made_up import batch_of
 
 from mglib.cli import main
 from mglib.report import bench
+from mglib.transfer.recomputed import asked
 from mglib.trials.engine import Training
 from mglib.trials.sampling import minibatches
 
@@ -126,6 +127,25 @@ def test_an_unknown_benchmark_is_one_line_with_the_nearest(capsys):
     error = capsys.readouterr().err
     assert "did you mean 'stack_size'" in error and error.count("\n") == 1
     assert bench.names() == [
-        *("linear_probes", "meta_gradients"),
-        *("published_sizes", "stack_size", "stacked_training", "virtual_modalities"),
+        *("linear_probes", "meta_gradients", "published_sizes", "recomputed_layers"),
+        *("stack_size", "stacked_training", "virtual_modalities"),
     ]
+
+
+def test_the_step_of_recomputed_layers_is_the_one_that_is_kept(monkeypatch):
+    """Both sides run one and the same step, the one inside `recomputing`."""
+    module = bench.load("recomputed_layers")
+    seen = []
+    monkeypatch.setattr(module, "step", lambda *told: lambda: seen.append((told, asked())))
+    monkeypatch.setattr(module, "elsewhere", lambda function, *told: lambda: made(function, told))
+    monkeypatch.setattr(module, "rate", lambda once, repeats: lambda: once() or 2.0)
+
+    def made(function, told):
+        told[0](*told[1:])()
+        return 3.0
+
+    found = module.run(True)
+    assert [own["ratio"] for own in found] == [1.0] * 12
+    for told in {told for told, _ in seen}:
+        assert [on for one, on in seen if one == told].count(True) == 2
+        assert [on for one, on in seen if one == told].count(False) == 2

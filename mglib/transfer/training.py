@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from mglib.transfer.measuring import Shown, measure, nothing_shown, rows_of
 from mglib.transfer.method import Method, Stage, TransferBatch
 from mglib.transfer.model import TransferModel
 from mglib.transfer.named import body_named
+from mglib.transfer.recomputed import recomputing
 from mglib.transfer.source import Source, load_source, on
 from mglib.transfer.target import Target, load_target
 from mglib.transfer.trial import TransferTrial
@@ -57,7 +59,8 @@ class TransferTraining:
     """One trial at T = 1 under the run loop: model, optimiser, the step, and what it has shown.
 
     `weights` stays empty: a body is not kept. A trial whose gradient stops being finite ends there,
-    recorded as diverged.
+    recorded as diverged. MGLIB_RECOMPUTE=on has layers computed again on the way back instead of
+    their hidden values kept: the same numbers, less memory, more time.
     """
 
     def __init__(self, trial: TransferTrial, device: str = "cpu"):
@@ -174,7 +177,8 @@ class TransferTraining:
         batch = self._batch(stage, progress)
         self._live(not self.method.pretrained)
         try:
-            gradients = stage.gradients(self.model, self.target, batch, self.own)
+            with recomputing(os.environ.get("MGLIB_RECOMPUTE") == "on"):
+                gradients = stage.gradients(self.model, self.target, batch, self.own)
         finally:
             self._live(False)
         for name, parameter in self.own.items():

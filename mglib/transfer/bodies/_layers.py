@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mglib.perceptors import _folders
+from mglib.transfer.recomputed import passed
 
 
 def libraries(name: str) -> tuple[Any, Any]:
@@ -28,7 +29,7 @@ class Layers(nn.Module):
 
     def forward(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
         for layer in self.layers:
-            hidden = layer(hidden, bias)
+            hidden = passed(layer, hidden, bias)
         return self.norm(hidden)
 
 

@@ -16,6 +16,7 @@ from mglib.transfer.bodies._layers import Layers, renew
 from mglib.transfer.bodies.efficientnet_lite0 import copied_kernel
 from mglib.transfer.body import Body, TargetShape, Tokens, standing_still
 from mglib.transfer.predictors import ClassesOfTokens, FieldOfMap
+from mglib.transfer.recomputed import passed
 
 Grid = tuple[int, int]
 Statistics = tuple[list[float], list[float]]  # mean and deviation of the channels, of 0..1
@@ -73,7 +74,7 @@ class Stages(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         height, width = self.grid
         for stage in self.stages:
-            hidden = stage(hidden, (height, width))[0]
+            hidden = passed(stage, hidden, (height, width))[0]
             if stage.downsample is not None:
                 height, width = math.ceil(height / 2), math.ceil(width / 2)
         return self.norm(hidden)

@@ -16,6 +16,7 @@ from mglib.perceptors.efficientnet_lite import WEIGHTS, build, network, normalis
 from mglib.registry import bodies
 from mglib.transfer.body import Body, TargetShape, Tokens, standing_still
 from mglib.transfer.predictors import ClassesOfMap, FieldOfMap
+from mglib.transfer.recomputed import passed
 
 REACH = 32  # pixels of a side that one place of the last map covers
 LEAST, MOST = 64, 96  # pixels of a side: smaller inputs are enlarged, larger ones made smaller
@@ -79,7 +80,7 @@ class Blocks(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         for block in self.blocks:
-            hidden = block(hidden)
+            hidden = passed(block, hidden)
         return functional.relu6(self.norm(self.head(hidden)))
 
 
