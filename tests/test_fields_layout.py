@@ -172,6 +172,30 @@ def test_files_of_another_kind_are_refused(tmp_path, scalar):
         layout.read(scalar, stride=0)
 
 
+def test_nothing_outside_a_file_is_read(scalar, groups, tmp_path):
+    """Links and values of other files are refused, in groups, too."""
+    for name, link in (
+        ("soft", h5py.SoftLink("/tensor")),
+        ("external", h5py.ExternalLink(str(scalar), "/tensor")),
+    ):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["tensor"] = link
+            file["x-coordinate"], file["t-coordinate"] = np.zeros(64), np.zeros(202)
+        with pytest.raises(MglibError, match=r"'tensor' in .* is a link to elsewhere: refused"):
+            layout.read(tmp_path / f"{name}.h5")
+    with h5py.File(groups, "r+") as file:
+        del file["0003/data"]
+        file["0003/data"] = h5py.SoftLink("/0002/data")
+    with pytest.raises(MglibError, match=r"'0003/data' in .* is a link to elsewhere: refused"):
+        layout.read(groups)
+    with h5py.File(groups, "r+") as file:
+        del file["0003/data"]
+        shape, outside = file["0002/data"].shape, (str(tmp_path / "raw"), 0, 20 * 101 * 64 * 2 * 4)
+        file.create_dataset("0003/data", shape, "f", external=[outside])
+    with pytest.raises(MglibError, match=r"'0003/data' in .* lies in another file: refused"):
+        layout.read(groups)
+
+
 def test_what_a_layout_cannot_hold_is_refused(tmp_path):
     two = Trajectories(noise(2, 3, 4, 2), {"t": np.arange(3.0), "x": np.arange(4.0)})
     flat = Trajectories(noise(2, 1, 4, 4, 1), {"t": np.zeros(1)})

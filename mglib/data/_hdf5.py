@@ -30,6 +30,21 @@ def opened(path: Path, allowed: str) -> Iterator[Any]:
         yield file
 
 
+def _refused(file: Any, name: str, why: str) -> MglibError:
+    return MglibError(f"'{name}' in '{file.filename}' {why}: refused")
+
+
+def _elsewhere(link: Any, found: Any) -> str:
+    """How a link or the values of a data set lead out of where they are; empty if they do not."""
+    import h5py
+
+    if link is not None and not isinstance(link, h5py.HardLink):
+        return "is a link to elsewhere"
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        return "lies in another file"
+    return ""
+
+
 def stored(file: Any, name: str) -> Any:
     """The data set of a name that lies in the file itself; None if there is none.
 
@@ -40,11 +55,24 @@ def stored(file: Any, name: str) -> Any:
     link = file.get(name, getlink=True)
     if link is None:
         return None
-    if not isinstance(link, h5py.HardLink):
-        raise MglibError(f"'{name}' in '{file.filename}' is a link to elsewhere: refused")
+    if why := _elsewhere(link, None):
+        raise _refused(file, name, why)
     found = file[name]
     if not isinstance(found, h5py.Dataset):
         raise MglibError(f"'{name}' in '{file.filename}' is a group, not a data set")
-    if found.is_virtual or found.external:
-        raise MglibError(f"'{name}' in '{file.filename}' lies in another file: refused")
+    if why := _elsewhere(link, found):
+        raise _refused(file, name, why)
     return found
+
+
+def check_inside(file: Any) -> None:
+    """Raise MglibError if anything in the file is a link, or holds values of another file."""
+
+    def told(name: str, link: Any, found: Any) -> tuple[str, str] | None:
+        # h5py ends a visit on what is not None; it does not bear an exception there.
+        return (name, why) if (why := _elsewhere(link, found)) else None
+
+    bad = file.visititems_links(lambda name, link: told(name, link, None))
+    bad = bad or file.visititems(lambda name, found: told(name, None, found))
+    if bad:
+        raise _refused(file, *bad)

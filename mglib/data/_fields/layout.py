@@ -15,7 +15,7 @@ import numpy as np
 
 from mglib import paths
 from mglib.data._fields.trajectories import MEDIUM, Trajectories, frames_at
-from mglib.data._hdf5 import opened
+from mglib.data._hdf5 import check_inside, opened
 from mglib.errors import MglibError, unknown
 
 LAYOUTS = {
@@ -65,13 +65,14 @@ def read(
     """What a file of any of the layouts holds; only the asked frames are loaded.
 
     `times` None means all frames, `samples` the first ones alone, `stride` every so manieth point
-    of each axis of space. Raises MglibError for a file that is missing or of another layout, and
-    for times that it does not have.
+    of each axis of space. Raises MglibError for a file that is missing, of another layout or with
+    links, and for times that it does not have.
     """
     place = Path(path)
     if stride < 1 or (samples is not None and samples < 1):
         raise MglibError(f"stride {stride} and samples {samples} must be at least 1")
     with opened(place, f"one of PDEBench's HDF5 files: {_allowed()}") as file:
+        check_inside(file)
         kind = layout_of(file, place)
         reader = {"scalar": _read_scalar, "darcy": _read_darcy, "groups": _read_groups}[kind]
         try:
