@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
 from mglib.analysis.linear_filter import fit_filter
 from mglib.errors import MglibError
 from mglib.transfer.body import TargetShape
-from mglib.transfer.results.linear_filters import filter_errors, filter_rows, filtered
+from mglib.transfer.results.linear_filters import (
+    filter_errors,
+    filter_gaps,
+    filter_rows,
+    filtered,
+)
 from mglib.transfer.target import Target
 
 
@@ -118,3 +125,13 @@ def test_rows_of_targets(tmp_path, monkeypatch):
     assert filter_errors(rows, names, "mean")["advection"] == pytest.approx(1, abs=0.1)
     monkeypatch.setenv("MGLIB_TRAIN", "never")
     assert filter_rows("filters", names, [0], profile="quick").equals(rows), "all has its rows"
+
+
+def test_gaps_to_the_filter_are_over_the_splits_of_the_method():
+    place = {"dataset": "advection", "perceptor": "raw", "modality": "input", "metric": "test"}
+    rows = pa.Table.from_pylist([{**place, "split_seed": s, "value": s / 10} for s in (0, 1, 2)])
+    runs = [("advection", "mona", s, 0.3) for s in (0, 2)] + [("smartwatch", "mona", 0, 1.0)]
+    values = pd.DataFrame(runs, columns=["target", "method", "split_seed", "own"])
+    values["target"] = pd.Categorical(values["target"], ["smartwatch", "advection"])
+    gaps = filter_gaps(rows, values)
+    assert gaps.to_dict() == {("advection", "mona"): pytest.approx((0.3 + 0.1) / 2)}

@@ -24,6 +24,7 @@ from mglib.transfer.results.values import (
     compare_to,
     curves,
     kept_against_error,
+    mean_gaps,
     mean_ranks,
     method_title,
     pair_grid,
@@ -153,6 +154,19 @@ def test_pairs_are_those_of_the_corrected_test_with_holm():
     assert shown["Method"] == "MoNA" and shown["line glyphs"].startswith("**+10.1")
     assert not pair_grid(compared.assign(verdict="a tie"))["line glyphs"][0].startswith("*")
     assert list(pair_grid(compared.iloc[:0]).columns) == ["Method"]
+
+
+def test_mean_gaps_are_over_the_splits_that_both_have():
+    values = chosen(several())
+    alone = values[(values["method"] == "mona") & (values["split_seed"] == 0)].assign(
+        method="warm_up", own=lambda own: own["own"] + values["split_seed"].mean()
+    )
+    fine = values["method"] == "fine_tuning"
+    values.loc[fine, "own"] += values.loc[fine, "split_seed"]  # 0, 1, 2: mean 1
+    gaps = mean_gaps(pd.concat([values, alone]))
+    assert gaps["mona"].tolist() == pytest.approx([0.1 - 1, 0.11 - 1])
+    assert gaps["warm_up"].tolist() == pytest.approx([0.1 + 1, 0.11 + 1])  # of split 0 alone
+    assert mean_gaps(values[~fine]).empty
 
 
 def test_single_splits_have_no_interval_and_no_pair():

@@ -88,10 +88,28 @@ def filter_rows(
     )
 
 
-def filter_errors(rows: pa.Table, targets: Sequence[str], metric: str = "test") -> pd.Series:
-    """Mean of a metric over splits by target, of those that a filter was fitted for."""
+def by_split(rows: pa.Table, targets: Sequence[str], metric: str) -> pd.Series:
+    """A metric of filters by target and split_seed."""
     frame = rows.to_pandas()
     names = names_by_place(targets)
     own = frame[frame["metric"] == metric]
     places = [names[r.dataset, r.perceptor, r.modality] for r in own.itertuples()]
-    return own.groupby(np.array(places, dtype=object))["value"].mean()
+    found = own.assign(target=np.array(places, dtype=object))
+    return found.set_index(["target", "split_seed"])["value"]
+
+
+def filter_errors(rows: pa.Table, targets: Sequence[str], metric: str = "test") -> pd.Series:
+    """Mean of a metric over splits by target, of those that a filter was fitted for."""
+    return by_split(rows, targets, metric).groupby(level="target").mean()
+
+
+def filter_gaps(rows: pa.Table, values: pd.DataFrame) -> pd.Series:
+    """Each method's error minus the filter's by target and method, of targets that have a filter.
+
+    `values` as from `results.values.chosen`; the mean over the splits of the method.
+    """
+    own = by_split(rows, [*values["target"].cat.categories], "test").rename("filter")
+    named = values.assign(target=values["target"].astype(str))
+    beside = named.join(own, on=["target", "split_seed"], how="inner")
+    gaps = beside.assign(gap=beside["own"] - beside["filter"])
+    return gaps.groupby(["target", "method"])["gap"].mean()

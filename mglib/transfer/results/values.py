@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 REFERENCE_METHOD = "fine_tuning"
 TARGET_METRICS = ("error", "nrmse")
 SOURCE_METRICS = ("probe_accuracy", "davies_bouldin", "cka")
+ASKED = ["target", "method", "split_seed", "seed"]  # what runs that differ in their rate share
 
 
 def curves(
@@ -122,6 +123,15 @@ def differences(
     return found.sort_values(columns[:3], kind="stable", ignore_index=True)[columns]
 
 
+def mean_gaps(values: pd.DataFrame) -> pd.DataFrame:
+    """Each other method's error minus the reference method's, targets by methods.
+
+    The mean over the splits that both have; NaN without one.
+    """
+    found = differences(values).groupby(["target", "method"], observed=True)["value"].mean()
+    return found.unstack("method")
+
+
 def compare_to(
     values: pd.DataFrame,
     shares: Mapping[str, float],
@@ -161,8 +171,7 @@ def tuned(values: pd.DataFrame) -> pd.DataFrame:
 
     `values` as from `chosen`, one row per run; the first of equals.
     """
-    asked = ["target", "method", "split_seed", "seed"]
-    best = values.groupby(asked, observed=True)["validation"].idxmin()
+    best = values.groupby(ASKED, observed=True)["validation"].idxmin()
     return values.loc[best].reset_index(drop=True)
 
 
