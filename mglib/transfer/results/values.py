@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 REFERENCE_METHOD = "fine_tuning"
 TARGET_METRICS = ("error", "nrmse")
 SOURCE_METRICS = ("probe_accuracy", "davies_bouldin", "cka")
-ASKED = ["target", "method", "split_seed", "seed"]  # what runs that differ in their rate share
 
 
 def curves(
@@ -171,7 +170,8 @@ def tuned(values: pd.DataFrame) -> pd.DataFrame:
 
     `values` as from `chosen`, one row per run; the first of equals.
     """
-    best = values.groupby(ASKED, observed=True)["validation"].idxmin()
+    asked = ["target", "method", "split_seed", "seed"]
+    best = values.groupby(asked, observed=True)["validation"].idxmin()
     return values.loc[best].reset_index(drop=True)
 
 
