@@ -303,6 +303,8 @@ def edited(files, edit):
     [
         (lambda index: [1], "no object of modalities"),
         (lambda index: index.pop("audio") and None, "no modality in .* 'audio'"),
+        (lambda index: {**index, "video": None}, "'video' in .* is no list of instances"),
+        (lambda index: {**index, "audio": 5}, "'audio' in .* is no list of instances"),
         (lambda index: index["text"].append([{"id": 3}, 0]), r"text\[60\] is no .*KeyError"),
         (lambda index: index["text"].append(["x"]), r"text\[60\] is no "),
         (

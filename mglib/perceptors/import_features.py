@@ -107,6 +107,8 @@ def read_index(path: Path, dataset: ImportedDataset) -> Entries:
     for modality in dataset.core:
         if modality not in content:
             raise unknown(f"modality in '{path}'", modality, content)
+        if not isinstance(content[modality], list):
+            raise MglibError(f"'{modality}' in '{path}' is no list of instances")
     found: Entries = {m: {} for m in dataset.core}
     classes: dict[str, tuple[str, int]] = {}
     numbers: dict[str, int] = {}
