@@ -298,6 +298,16 @@ def test_asking_for_what_is_not_there_is_one_clear_line():
         assert target_named(target_named(name).dataset + "/raw/" + _any_modality(name)) is not None
 
 
+def test_two_targets_of_one_input_are_refused_before_anything_trains():
+    """Rows tell a target by its input: two answers of one would be averaged."""
+    asked = {"bodies": "efficientnet_lite0", "methods": ["fine_tuning"], "seeds": [0]}
+    asked |= {"split_seeds": [0], "steps": 4, "every": 2, "lr": 0.001}
+    places = [f"emoji_concepts/raw/glyph/{answer}" for answer in ("class", "subgroup")]
+    for targets in (places, ["glyphs", places[0]]):
+        with pytest.raises(MglibError, match=f"'{targets[0]}' and '.*' have the same input"):
+            transfer_trials(targets=targets, **asked)
+
+
 def _any_modality(name: str) -> str:
     own = TARGETS[name]
     return f"{own.modality}/{own.target}"

@@ -72,8 +72,21 @@ def target_named(name: str) -> Named:
 
 
 def names_by_place(targets: Iterable[str]) -> dict[tuple[str, str, str], str]:
-    """The names of some targets by dataset, perceptor and modality, as rows tell them."""
-    return {(o.dataset, o.perceptor, o.modality): n for n in targets for o in [target_named(n)]}
+    """The names of some targets by dataset, perceptor and modality, as rows tell them.
+
+    Raises MglibError for two targets of the same input, which rows do not tell apart.
+    """
+    found: dict[tuple[str, str, str], str] = {}
+    for name in targets:
+        own = target_named(name)
+        place = (own.dataset, own.perceptor, own.modality)
+        if place in found:
+            raise MglibError(
+                f"targets '{found[place]}' and '{name}' have the same input, {'/'.join(place)}: "
+                "run them apart"
+            )
+        found[place] = name
+    return found
 
 
 def transfer_trials(
@@ -91,7 +104,7 @@ def transfer_trials(
     """Every combination of targets, methods, seeds and splits on a body, as trials.
 
     Methods that are not for a body are refused by it. Raises MglibError for an unknown name, an
-    empty or repeated list, or numbers out of range.
+    empty or repeated list, two targets of the same input, or numbers out of range.
     """
     names, chosen, seeds, split_seeds = [*targets], [*methods], [*seeds], [*split_seeds]
     for what, own in (
@@ -101,6 +114,7 @@ def transfer_trials(
         ("split seeds", split_seeds),
     ):
         check_different(what, own)
+    names_by_place(names)
     for what, number in (("steps", steps), ("every", every), ("batch_size", batch_size)):
         if number < 1:
             raise MglibError(f"{what} must be at least 1, not {number}")
