@@ -23,6 +23,7 @@ from mglib.transfer.results.values import (
     chosen,
     compare_to,
     curves,
+    diverged,
     kept_against_error,
     mean_gaps,
     mean_ranks,
@@ -276,3 +277,13 @@ def test_what_is_kept_against_the_error():
     assert mark.get_ydata().tolist() == pytest.approx([0.8])
     alone = kept_against_error(chosen(found[found["method"] == "scratch"]))
     assert alone.empty
+
+
+def test_runs_that_end_in_no_number_are_counted():
+    nan = float("nan")
+    sound = measured("glyphs", "mona", 0, [0.9, 0.4], [0.9, 0.5])
+    lost = measured("glyphs", "mona", 1, [0.9, nan], [0.9, nan])
+    found = frame(sound, lost)
+    assert diverged(found) == 1 and diverged(frame(sound)) == 0
+    values = chosen(found)
+    assert values["step"].tolist() == [1, 0]  # the lost one is read untrained

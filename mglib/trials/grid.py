@@ -36,6 +36,12 @@ def learners(names: Sequence[str] | None = None) -> list[tuple[str, str]]:
     return found
 
 
+def corrected_learners(names: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """The same with a bare name standing for its corrected form alone, not for every variant."""
+    bare = list(dict(learners())) if names is None else names
+    return learners([name if "/" in name else f"{name}/corrected" for name in bare])
+
+
 def without(modalities: Sequence[str], number: int) -> list[list[str]]:
     """The training sets that leave out each choice of `number` modalities, in order."""
     return [

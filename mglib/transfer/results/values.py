@@ -58,8 +58,8 @@ def chosen(found: pd.DataFrame) -> pd.DataFrame:
     """Each run at the checkpoint with its least validation error, the earliest of equals.
 
     Columns target, method, split_seed, seed, key, step, validation and own (the target's errors),
-    and the source's metrics. A run that diverged before its first checkpoint is left out; the test
-    part takes no part in a choice.
+    and the source's metrics. Step 0 is a checkpoint, too: a run that never was better is read
+    untrained, one that was never measured is left out. The test part takes no part in a choice.
     """
     import pandas as pd
 
@@ -89,6 +89,12 @@ def chosen(found: pd.DataFrame) -> pd.DataFrame:
         values["target"], found["target"].cat.categories, ordered=True
     )
     return values
+
+
+def diverged(found: pd.DataFrame) -> int:
+    """How many runs of `curves` ended in numbers that are not finite."""
+    own = found[found["metric"] == "own"]
+    return int(own.loc[own["value"].isna(), "key"].nunique())
 
 
 def before(found: pd.DataFrame) -> pd.DataFrame:
