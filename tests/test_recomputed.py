@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
+from mglib.errors import MglibError
 from mglib.transfer import training
 from mglib.transfer.body import TargetShape
 from mglib.transfer.meta_gradient import FORMS, meta_gradient
@@ -142,7 +143,10 @@ def test_training_asks_for_it_by_the_environment(method, monkeypatch):
     monkeypatch.setattr(training, "body_named", lambda name: Small)
     monkeypatch.setattr(training, "load_target", lambda *told: make_target())
     monkeypatch.setattr(training, "load_source", lambda *told: make_source())
-    for told in ("", "on"):
+    for told in ("off", "on"):
         monkeypatch.setenv("MGLIB_RECOMPUTE", told)
         training.TransferTraining(make_transfer(method, steps=2)).run()
     assert wanted == [False, False, True, True]
+    monkeypatch.setenv("MGLIB_RECOMPUTE", "onn")
+    with pytest.raises(MglibError, match="MGLIB_RECOMPUTE 'onn'.*did you mean 'on'"):
+        training.TransferTraining(make_transfer(method, steps=2))

@@ -6,6 +6,7 @@ back before the layer is called again, which then reads its own. They are its ar
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,12 +16,22 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
+from mglib.errors import unknown
+
 _RECOMPUTED: ContextVar[bool] = ContextVar("recomputed", default=False)
 
 
 def asked() -> bool:
     """Whether layers are to be computed again, here and now."""
     return _RECOMPUTED.get()
+
+
+def asked_by_environment() -> bool:
+    """Whether MGLIB_RECOMPUTE is "on"; raises MglibError if it is neither that, "off" nor empty."""
+    told = os.environ.get("MGLIB_RECOMPUTE") or "off"
+    if told not in ("on", "off"):
+        raise unknown("value of MGLIB_RECOMPUTE", told, ("on", "off"))
+    return told == "on"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,7 +16,7 @@ from mglib.transfer.measuring import Shown, measure, nothing_shown, rows_of
 from mglib.transfer.method import Method, Stage, TransferBatch
 from mglib.transfer.model import TransferModel
 from mglib.transfer.named import body_named
-from mglib.transfer.recomputed import recomputing
+from mglib.transfer.recomputed import asked_by_environment, recomputing
 from mglib.transfer.source import Source, load_source, on
 from mglib.transfer.target import Target, load_target
 from mglib.transfer.trial import TransferTrial
@@ -67,6 +66,7 @@ class TransferTraining:
         self.trials = [trial]
         self.trial, self.device = trial, device
         self.step, self.alive = 0, [0]
+        self.recompute = asked_by_environment()
         self.weights: dict[str, Tensor] = {}
         self.method: Method = transfers.get(trial.method)()
         self.target: Target = load_target(
@@ -177,7 +177,7 @@ class TransferTraining:
         batch = self._batch(stage, progress)
         self._live(not self.method.pretrained)
         try:
-            with recomputing(os.environ.get("MGLIB_RECOMPUTE") == "on"):
+            with recomputing(self.recompute):
                 gradients = stage.gradients(self.model, self.target, batch, self.own)
         finally:
             self._live(False)
