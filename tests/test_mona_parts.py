@@ -16,6 +16,7 @@ from mglib.transfer.results.mona_parts import (
     METHODS,
     MONA,
     PARTS,
+    SAME,
     correlation_texts,
     extreme_texts,
     gap_table,
@@ -123,6 +124,15 @@ def test_verdicts_are_of_one_family_for_each_quantity(values):
     ]
     assert tests["p"].tolist() == holm(raw) and len(raw) == 4
     assert own.loc[("probe_accuracy", NORMS, "speech")]["verdict"] == "higher"
+
+
+def test_the_variant_that_is_mona_itself_is_in_no_family(values):
+    same = values[values["method"] == MONA].assign(method=SAME)
+    assert SAME in METHODS
+    with_it = part_gaps(pd.concat([values, same]), SHARES, METHODS)
+    pd.testing.assert_frame_equal(with_it, part_gaps(values, SHARES, METHODS))
+    levels = level_table(pd.concat([values, same]), SHARES, [MONA, SAME])
+    assert levels.iloc[0, 3:].tolist() == levels.iloc[1, 3:].tolist()
 
 
 def test_tables_have_levels_and_signed_differences_with_a_mark(values):

@@ -19,16 +19,19 @@ from mglib.figures.transfer import (
 )
 from mglib.transfer.results.values import (
     before,
+    beyond_all,
     beside_shorter,
     chosen,
     compare_to,
     curves,
     diverged,
     kept_against_error,
+    listed,
     mean_gaps,
     mean_ranks,
     method_title,
     pair_grid,
+    told_on,
     tuned,
     value_table,
 )
@@ -150,6 +153,12 @@ def test_pairs_are_those_of_the_corrected_test_with_holm():
             own = found[found["method"].isin([family] if isinstance(family, str) else family)]
             assert own["p"].tolist() == pytest.approx(holm(own["raw"].tolist()))
     assert together["p"].max() > apart["p"].max()
+    raw = pd.DataFrame({"raw": [0.02, 0.03, 0.5]})  # a third of 0.05 is less than the least
+    assert (beyond_all(raw), beyond_all(raw[:1]), beyond_all(raw[:0])) == (0, 1, 0)
+    assert beyond_all(together) == (together["verdict"] != "a tie").sum()
+    titles = "line glyphs; speech spectrograms"
+    assert told_on(compared, "mona", "higher") == listed(["glyphs", "speech"]) == titles
+    assert told_on(compared, "mona", "lower") == told_on(compared, "orca", "higher") == "none"
     (shown,) = pair_grid(compared).to_dict("records")
     assert list(shown) == ["Method", "line glyphs", "speech spectrograms"]
     assert shown["Method"] == "MoNA" and shown["line glyphs"].startswith("**+10.1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,6 +169,22 @@ def compare_to(
     sign = np.where(compared["mean"] > 0, "higher", "lower")
     compared["verdict"] = np.where(compared["p"] <= 0.05, sign, "a tie")
     return compared
+
+
+def beyond_all(compared: pd.DataFrame) -> int:
+    """How many differences of `compare_to` are no tie with Holm's correction over all of them."""
+    return sum(p <= 0.05 for p in holm(compared["raw"].tolist()))
+
+
+def listed(targets: Iterable[str]) -> str:
+    """Titles of targets, which may hold commas, in a sentence."""
+    return "; ".join(target_named(name).title for name in targets) or "none"
+
+
+def told_on(compared: pd.DataFrame, method: str, verdict: str) -> str:
+    """The targets on which `compare_to` has a verdict on a method, in a sentence."""
+    own = compared[(compared["method"] == method) & (compared["verdict"] == verdict)]
+    return listed(map(str, own["target"]))
 
 
 def tuned(values: pd.DataFrame) -> pd.DataFrame:
