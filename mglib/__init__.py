@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mglib.transfer.kept import Transferred
     from mglib.trials.artifacts import Learner
 
 __version__ = "0.1.0"
 
 
-def load(key: str) -> Learner:
-    """The trained learner of a key, or of an unambiguous beginning of one: `.predict`, `.trial`.
+def load(key: str) -> Learner | Transferred:
+    """What was learned under a key, or an unambiguous beginning of one: `.predict`, `.trial`.
 
-    Of trials that were run with `weights`. Raises MglibError if no weights are kept under the key.
+    A learner of the benchmark, or a body after transfer, of trials that were run with `weights`.
+    Raises MglibError if no weights are kept under the key.
     """
+    from mglib.trials.kept import find_kept
+
+    kept = find_kept(key)
+    if kept.sort == "transfer":
+        from mglib.transfer.kept import load_body
+
+        return load_body(kept)
     from mglib.trials.artifacts import load_learner
 
-    return load_learner(key)
+    return load_learner(kept)

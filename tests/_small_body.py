@@ -11,7 +11,7 @@ from torch import nn
 from mglib.transfer.body import Body, TargetShape
 from mglib.transfer.predictors import ClassesOfMap, FieldOfMap
 from mglib.transfer.source import Source
-from mglib.transfer.target import Target
+from mglib.transfer.target import Target, Units
 from mglib.transfer.trial import TransferTrial
 
 
@@ -85,7 +85,8 @@ def make_target(fields=False):
     answers = inputs[:, :1] * 2 + 3 if fields else torch.from_numpy(labels)
     one, nothing = torch.ones(2), torch.zeros(2)
     about = (torch.tensor([3.0]), torch.tensor([2.0])) if fields else (nothing[:1], one[:1])
-    return Target(inputs, answers, nothing, one, *about, parts(), np.arange(COUNT), shape)
+    units = Units(nothing, one, *about)
+    return Target(inputs, answers, units, parts(), np.arange(COUNT), shape)
 
 
 def make_source():

@@ -84,7 +84,8 @@ def test_a_healthy_tree_lists_nothing_and_nothing_there_neither(tiny, folder, ca
 def test_a_part_goes_when_all_its_keys_are_stale(folder, monkeypatch, capsys):
     erm, mixed = trials_of("erm"), [*trials_of("erm", [5]), *trials_of("majority", [0])]
     stale, live, other = part_of(erm), part_of(mixed), part_of(trials_of("concat"))
-    beside = [artifact(stale.with_suffix(".predictions.safetensors"), erm[0].key)]
+    endings = ("predictions", "answers", "missing", "weights")
+    beside = [artifact(stale.with_suffix(f".{own}.safetensors"), erm[0].key) for own in endings]
     assert not left_over()
     before = ERM.version
     monkeypatch.setattr(ERM, "version", 99)
@@ -92,10 +93,10 @@ def test_a_part_goes_when_all_its_keys_are_stale(folder, monkeypatch, capsys):
     main(["gc"])
     out = capsys.readouterr().out
     assert f"stale: algorithm erm: version {before} then, 99 now" in out
-    assert "3 files" in out and "`mglib gc --delete` deletes them" in out
+    assert "6 files" in out and "`mglib gc --delete` deletes them" in out
     assert stale.exists()
     main(["gc", "--delete"])
-    assert "deleted 3 files" in capsys.readouterr().out
+    assert "deleted 6 files" in capsys.readouterr().out
     assert not stale.exists() and live.exists() and other.exists() and not left_over()
     keys = {trial.key for trial in (*mixed, *trials_of("concat"))}
     assert set(read_rows("made_up")["key"].to_pylist()) == keys

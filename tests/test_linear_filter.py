@@ -17,7 +17,7 @@ from mglib.transfer.results.linear_filters import (
     filter_rows,
     filtered,
 )
-from mglib.transfer.target import Target
+from mglib.transfer.target import Target, Units
 
 
 def noise(*shape, seed=0):
@@ -96,7 +96,7 @@ def test_the_filter_is_chosen_by_validation_and_read_on_the_test_part():
     target = Target(
         torch.from_numpy(x),
         torch.from_numpy(y),
-        *(nothing, one, nothing, one),
+        Units(nothing, one, nothing, one),
         parts,
         np.arange(80),
         TargetShape(1, (10, 10), output=(1, 10, 10)),

@@ -13,7 +13,7 @@ from mglib.transfer.body import TargetShape
 from mglib.transfer.method import TransferBatch, task_gradients
 from mglib.transfer.methods.orca import k_means, token_means
 from mglib.transfer.otdd import class_distances, clouds, entropic_values, otdd, squared_distances
-from mglib.transfer.target import Target
+from mglib.transfer.target import Target, Units
 from mglib.transfer.training import boundaries
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -225,7 +225,7 @@ def tiny_setting(classes=3):
     one = torch.ones(2)
     parts = {name: np.arange(16) for name in ("train", "validation", "test")}
     groups = np.arange(16)
-    target = Target(inputs, answers, one, one, one[:1], one[:1], parts, groups, shape)
+    target = Target(inputs, answers, Units(one, one, one[:1], one[:1]), parts, groups, shape)
     labels = torch.arange(12) % 4
     tokens = torch.randn(12, 5, 4) * 0.3 + labels[:, None, None]
     mask = torch.arange(5) < torch.randint(1, 6, (12, 1))

@@ -18,7 +18,7 @@ from mglib.transfer.methods import pare
 from mglib.transfer.methods.pare import gumbel, mixture, relaxed_top, top
 from mglib.transfer.model import TransferModel
 from mglib.transfer.named import body_named
-from mglib.transfer.target import Target
+from mglib.transfer.target import Target, Units
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +40,7 @@ def setting(folder, monkeypatch, progress=0.5):
     model = TransferModel(body, shape)
     inputs, answers, one = torch.randn(6, 2, *size), torch.arange(6) % 3, torch.ones(2)
     parts = {name: np.arange(6) for name in ("train", "validation", "test")}
-    target = Target(inputs, answers, one, one, one, one, parts, np.arange(6), shape)
+    target = Target(inputs, answers, Units(one, one, one, one), parts, np.arange(6), shape)
     batch = TransferBatch(inputs, answers, source(body), torch.tensor([0, 3, 1]), progress)
     return model, target, batch
 

@@ -11,16 +11,20 @@ import pytest
 import torch
 from _small_body import Small, make_source, make_target, make_transfer
 
+import mglib
 from mglib import registry
+from mglib.arrays import about_arrays
 from mglib.errors import MglibError
 from mglib.registry import transfers
 from mglib.rows import part_path
 from mglib.transfer import trainer, training
+from mglib.transfer.kept import Transferred
 from mglib.transfer.measuring import SOURCE
 from mglib.transfer.targets import TARGETS, target_named, transfer_trials
 from mglib.transfer.trainer import ONE_BODY, read_answers
 from mglib.transfer.training import TransferTraining, boundaries, learning_rate
 from mglib.trials import run_trials, saved
+from mglib.trials.kept import find_kept
 
 pytestmark = pytest.mark.usefixtures("one_thread", "small")
 METHODS = [name for name in transfers.names() if name != "pare"]  # for transformers: its own tests
@@ -233,17 +237,66 @@ def test_rows_are_kept_and_what_is_left_can_be_read(tmp_path):
     assert record["keys"] == [trials[0].key]
 
 
-def test_weights_of_bodies_are_not_kept():
-    with pytest.raises(MglibError, match="bodies are not kept"):
-        run_trials(
-            "test",
-            "transfer",
-            [make_transfer("linear")],
-            profile="quick",
-            workers=1,
-            weights=True,
-            trainer=ONE_BODY,
-        )
+@pytest.mark.parametrize("fields", [False, True])
+@pytest.mark.parametrize("lr", [0.02, 1.0])  # the higher one is best before its end
+def test_a_kept_body_says_again_what_was_measured(monkeypatch, fields, lr):
+    target = make_target(fields)
+    monkeypatch.setattr(training, "load_target", lambda *names: target)
+    trial = make_transfer("mona", lr=lr)
+    asked = {"profile": "quick", "workers": 1, "trainer": ONE_BODY}
+    rows = run_trials("test", "transfer", [trial], **asked)
+    with pytest.raises(MglibError, match="no kept weights under key .* `weights` set to true"):
+        mglib.load(trial.key)
+    assert run_trials("test", "transfer", [trial], **asked, weights=True).equals(rows)
+    body = mglib.load(trial.key[:9])
+    assert isinstance(body, Transferred) and body.trial == trial
+    left = read_answers("test", [trial.key])[trial.key]
+    index = torch.from_numpy(left.instances).long()
+    said = torch.from_numpy(body.predict(target.inputs[index]))
+    if fields:  # in their own units
+        wanted = target.answers[index]
+        missed = (said - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+    else:
+        missed = (said.argmax(-1) != target.answers[index]).float()
+    np.testing.assert_allclose(missed, left.misses, rtol=1e-5)
+    (about,) = (own for own in find_kept(trial.key).path.parent.glob("*.answers.safetensors"))
+    assert lr != 1 or about_arrays(about)[trial.key]["chosen"] < trial.steps
+    with torch.no_grad():
+        pooled = body.model.target_features(target.rows(left.instances)[0])
+    np.testing.assert_allclose(body.features(target.inputs[index]), pooled, rtol=1e-6)
+    assert len(body.predict(target.inputs[:0])) == len(body.features(target.inputs[:0])) == 0
+    with pytest.raises(MglibError, match=r"must be \[N, 2, 8, 8\], not \[3, 8, 8\]"):
+        body.predict(np.zeros((3, 8, 8)))
+
+
+def test_what_is_kept_of_a_resumed_run_is_that_of_an_undisturbed_one():
+    trial = make_transfer("fine_tuning", lr=0.5)
+    whole, stopped = (TransferTraining(trial, keep_weights=True) for _ in range(2))
+    whole.run()
+
+    def pause():
+        if stopped.step == 7:
+            saved.save_state("test", stopped)
+            stopped.alive = []
+
+    stopped.run(pause=pause)
+    resumed = TransferTraining(trial, keep_weights=True)
+    saved.resume_state("test", [trial.key], resumed)
+    assert resumed.step == 7
+    resumed.run()
+    assert not differ(whole.weights, resumed.weights)
+    present = training.state_of(whole.model)
+    last = trial.checkpoints[whole.found[0].chosen] == trial.steps
+    assert last or differ({k: v[0] for k, v in whole.weights.items()}, present)
+
+
+def test_a_body_of_another_version_is_not_taken_for_the_present_one(monkeypatch):
+    trial = make_transfer("linear")
+    asked = {"profile": "quick", "workers": 1, "trainer": ONE_BODY, "weights": True}
+    run_trials("test", "transfer", [trial], **asked)
+    monkeypatch.setattr(Small, "version", 99)
+    with pytest.raises(MglibError, match=f"another version .* `mglib why {trial.key}` says which"):
+        mglib.load(trial.key)
 
 
 def test_stages_begin_and_rates_go_where_they_should():

@@ -19,8 +19,8 @@ from mglib.figures.transfer import (
 )
 from mglib.transfer.results.values import (
     before,
-    beyond_all,
     beside_shorter,
+    beyond_all,
     chosen,
     compare_to,
     curves,

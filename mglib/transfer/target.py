@@ -23,20 +23,39 @@ PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Target:
-    """Inputs [N, channels, *size] and answers of one target: classes [N], or fields [N, *output].
+class Units:
+    """Between a target's own units and a model's: a centre and scale [channels] of training data.
 
-    `centre` and `scale` [channels] standardise inputs and, for fields, `answer_centre` and
-    `answer_scale` [channels] the answers; all from training instances alone. `parts` are instances
-    by part, `metric` is what is reported, lower is better.
+    Those of answers are of fields; logits stay as they are.
     """
 
-    inputs: Tensor
-    answers: Tensor
     centre: Tensor
     scale: Tensor
     answer_centre: Tensor
     answer_scale: Tensor
+
+    def standardised(self, inputs: Tensor) -> Tensor:
+        """Inputs [B, channels, *size] as a model takes them."""
+        wide = (1, -1, *(1,) * (inputs.ndim - 2))
+        return (inputs.float() - self.centre.view(wide)) / self.scale.view(wide)
+
+    def decoded(self, answer: Tensor) -> Tensor:
+        """Fields [B, channels, *size] that a model said, in their own units."""
+        wide = (1, -1, *(1,) * (answer.ndim - 2))
+        return answer * self.answer_scale.view(wide) + self.answer_centre.view(wide)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Inputs [N, channels, *size] and answers of one target: classes [N], or fields [N, *output].
+
+    `units` standardise inputs and, for fields, answers. `parts` are instances by part, `metric` is
+    what is reported, lower is better.
+    """
+
+    inputs: Tensor
+    answers: Tensor
+    units: Units
     parts: dict[str, np.ndarray]
     groups: np.ndarray
     shape: TargetShape
@@ -53,16 +72,11 @@ class Target:
     def rows(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         """Standardised inputs [B, channels, *size] and answers of some instances."""
         place = torch.from_numpy(index)
-        wide = (1, -1, *(1,) * (self.inputs.ndim - 2))
-        inputs = (self.inputs[place].float() - self.centre.view(wide)) / self.scale.view(wide)
-        return inputs, self.answers[place]
+        return self.units.standardised(self.inputs[place]), self.answers[place]
 
     def decoded(self, answer: Tensor) -> Tensor:
         """What a model said of fields, in their own units; logits stay as they are."""
-        if self.shape.classes:
-            return answer
-        wide = (1, -1, *(1,) * (answer.ndim - 2))
-        return answer * self.answer_scale.view(wide) + self.answer_centre.view(wide)
+        return answer if self.shape.classes else self.units.decoded(answer)
 
     def loss(self, answer: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy of logits, or the mean relative L2 of fields in their own units."""
@@ -154,8 +168,7 @@ def _load(
     return Target(
         torch.from_numpy(inputs),
         answers,
-        *moments(inputs[learned]),
-        *about,
+        Units(*moments(inputs[learned]), *about),
         parts,
         features.groups,
         shape,

@@ -9,11 +9,11 @@ import numpy as np
 
 from mglib import paths
 from mglib.arrays import about_arrays, load_arrays, save_arrays
-from mglib.errors import MglibError
 from mglib.features import load_features, recipe, state
 from mglib.perceptors.prepare import prepare
 from mglib.registry import datasets
 from mglib.rows import part_path
+from mglib.transfer.kept import keep_body
 from mglib.transfer.named import body_named
 from mglib.transfer.training import TransferTraining
 from mglib.transfer.trial import TransferTrial
@@ -48,14 +48,12 @@ class OneBody(Trainer):
         split_seeds: Sequence[int],
         weights: bool,
     ) -> TransferTraining:
-        """One trial at its first step; MglibError if its weights are to be kept."""
-        if weights:
-            raise MglibError("bodies are not kept: ask for transfer trials without `weights`")
+        """One trial at its first step."""
         (trial,) = trials
-        return TransferTraining(trial, device)
+        return TransferTraining(trial, device, weights)
 
     def write(self, experiment: str, training: TransferTraining) -> None:
-        """Write which test instances were missed, and the source's features after training."""
+        """Write the test instances that were missed, the source's features, and what was kept."""
         trial, shown = training.trial, training.found[0]
         test = training.source.parts["test"]
         save_arrays(
@@ -70,6 +68,7 @@ class OneBody(Trainer):
             },
             {trial.key: {"chosen": trial.checkpoints[shown.chosen] if shown.chosen >= 0 else None}},
         )
+        keep_body(experiment, training)
 
 
 ONE_BODY = OneBody()

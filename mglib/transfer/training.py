@@ -14,7 +14,7 @@ from mglib.provenance import digest
 from mglib.registry import transfers
 from mglib.transfer.measuring import Shown, measure, nothing_shown, rows_of
 from mglib.transfer.method import Method, Stage, TransferBatch
-from mglib.transfer.model import TransferModel
+from mglib.transfer.model import PARTS, TransferModel
 from mglib.transfer.named import body_named
 from mglib.transfer.recomputed import asked_by_environment, recomputing
 from mglib.transfer.source import Source, load_source, on
@@ -41,6 +41,15 @@ def build(trial: TransferTrial, target: Target) -> TransferModel:
         return TransferModel(body, target.shape, method.copied)
 
 
+def state_of(model: TransferModel) -> dict[str, Tensor]:
+    """All that training may change in a model, by 'part.name': parameters and buffers."""
+    return {
+        f"{part}.{name}": value.detach()
+        for part in PARTS
+        for name, value in getattr(model, part).state_dict(keep_vars=True).items()
+    }
+
+
 def boundaries(stages: Sequence[Stage], steps: int) -> list[int]:
     """The steps at which stages begin and the last one ends; whole numbers by rounding."""
     edges = np.rint(np.cumsum([0.0, *(stage.share for stage in stages)]) * steps)
@@ -57,17 +66,17 @@ def learning_rate(progress: float, rise: float) -> float:
 class TransferTraining:
     """One trial at T = 1 under the run loop: model, optimiser, the step, and what it has shown.
 
-    `weights` stays empty: a body is not kept. A trial whose gradient stops being finite ends there,
+    With `keep_weights` the parts' weights at the chosen checkpoint are kept in `weights`, each
+    [1, ...]. A trial whose gradient stops being finite ends there,
     recorded as diverged. MGLIB_RECOMPUTE=on has layers computed again on the way back instead of
     their hidden values kept: the same numbers, less memory, more time.
     """
 
-    def __init__(self, trial: TransferTrial, device: str = "cpu"):
+    def __init__(self, trial: TransferTrial, device: str = "cpu", keep_weights: bool = False):
         self.trials = [trial]
         self.trial, self.device = trial, device
         self.step, self.alive = 0, [0]
         self.recompute = asked_by_environment()
-        self.weights: dict[str, Tensor] = {}
         self.method: Method = transfers.get(trial.method)()
         self.target: Target = load_target(
             trial.dataset, trial.perceptor, trial.modality, trial.target, trial.split_seed
@@ -79,6 +88,8 @@ class TransferTraining:
         self.before = self.source.features(self.model)
         width = self.before["test"].shape[1]
         self.found: list[Shown] = [nothing_shown(trial, self.target, self.source, width)]
+        learned = state_of(self.model).items() if keep_weights else ()
+        self.weights = {name: value[None].clone() for name, value in learned}
         self._enter(0)
 
     def _enter(self, step: int) -> None:
@@ -86,7 +97,7 @@ class TransferTraining:
         self.number = next(
             n for n, (start, end) in enumerate(pairwise(self.edges)) if start <= step < end
         )
-        stage, everything = self.stages[self.number], self.model.named(*_PARTS)
+        stage, everything = self.stages[self.number], self.model.named(*PARTS)
         self.own = {name: everything[name] for name in stage.names}
         self.optimiser = torch.optim.AdamW(
             list(self.own.values()),
@@ -99,8 +110,8 @@ class TransferTraining:
 
     def moving(self) -> dict[str, Tensor]:
         """All that training changes, by name, each [1, ...]."""
-        found = {f"model.{name}": p.detach() for name, p in self.model.named(*_PARTS).items()}
-        for part in _PARTS:
+        found = {f"model.{name}": p.detach() for name, p in self.model.named(*PARTS).items()}
+        for part in PARTS:
             for name, value in getattr(self.model, part).named_buffers():
                 found[f"buffer.{part}.{name}"] = value
         for name, parameter in self.own.items():
@@ -117,9 +128,9 @@ class TransferTraining:
         if step < self.trial.steps:
             self._enter(step)
         with torch.no_grad():
-            for name, parameter in self.model.named(*_PARTS).items():
+            for name, parameter in self.model.named(*PARTS).items():
                 parameter.copy_(moving[f"model.{name}"][0])
-            for part in _PARTS:
+            for part in PARTS:
                 for name, value in getattr(self.model, part).named_buffers():
                     value.copy_(moving[f"buffer.{part}.{name}"][0])
         done = step - self.edges[self.number]
@@ -136,6 +147,10 @@ class TransferTraining:
         """Measure at the present step, which is a checkpoint."""
         number = self.trial.checkpoints.index(self.step)
         measure(self.model, self.target, self.source, self.before, self.found[0], number)
+        if self.found[0].chosen == number:
+            present = state_of(self.model) if self.weights else {}
+            for name, kept in self.weights.items():
+                kept[0].copy_(present[name])
 
     def _batch(self, stage: Stage, progress: float) -> TransferBatch:
         """The batch of the present step; it hangs on seed, split and step alone."""
@@ -217,6 +232,3 @@ class TransferTraining:
         """The rows of the trial at every checkpoint."""
         seen = self.model.body.source[2]
         return list(rows_of(self.trial, self.target, self.source, self.found[0], seen))
-
-
-_PARTS = ("embedder", "encoder", "predictor")

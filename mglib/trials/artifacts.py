@@ -1,14 +1,13 @@
-"""What a trial leaves beside its rows: predictions of its test part, and weights on request.
+"""What a trial leaves beside its rows: predictions of its test part, and a learner on request.
 
 `<part>.predictions.safetensors` holds for every key which test instances were right at every
-checkpoint, and the logits of the chosen one; `<part>.weights.safetensors` the learner itself.
+checkpoint, and the logits of the chosen one; weights are kept as in `trials.kept`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,16 @@ import torch
 
 from mglib import paths
 from mglib.arrays import about_arrays, load_arrays, save_arrays
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError
 from mglib.registry import algorithms
 from mglib.rows import part_path
 from mglib.trials.algorithm import Algorithm, Task, stack_hparams
 from mglib.trials.engine import Training
+from mglib.trials.kept import BENCHMARK, Kept, write_weights
 from mglib.trials.sampling import initial_streams
 from mglib.trials.trial import Trial
 
-PREDICTIONS, WEIGHTS = ".predictions.safetensors", ".weights.safetensors"
+PREDICTIONS = ".predictions.safetensors"
 
 
 @dataclass(frozen=True)
@@ -67,43 +67,16 @@ def write_artifacts(experiment: str, training: Training) -> None:
         }
     keys = [trial.key for trial in training.trials]
     save_arrays(part_path(experiment, keys).with_suffix(PREDICTIONS), arrays, about)
-    if training.weights:
-        _write_weights(part_path(experiment, keys).with_suffix(WEIGHTS), training)
-
-
-def _write_weights(path: Path, training: Training) -> None:
-    learned, about = {}, {}
     task = training.model.task
-    for place, (trial, found) in enumerate(zip(training.trials, training.found, strict=True)):
-        diverged = found.chosen < 0
-        about[trial.key] = {
-            "trial": asdict(trial),
-            "features": task.features,
-            "classes": task.classes,
-            "diverged": diverged,
-        }
-        if not diverged:
-            for name, value in training.weights.items():
-                learned[f"{trial.key}.{name}"] = value[place].cpu().numpy()
-    save_arrays(path, learned, about)
-
-
-def _files(experiment: str, ending: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each artifact file of an experiment with what it says of its keys."""
-    for path in sorted((paths.rows() / experiment).glob(f"*{ending}")):
-        if not path.name.startswith("."):
-            yield path, about_arrays(path)
-
-
-def with_weights(experiment: str) -> set[str]:
-    """The keys of an experiment whose weights are kept, or known to have diverged."""
-    return {key for _, about in _files(experiment, WEIGHTS) for key in about}
+    more = {"features": task.features, "classes": task.classes}
+    write_weights(experiment, training, BENCHMARK, [more] * len(keys))
 
 
 def read_predictions(experiment: str, keys: Collection[str]) -> dict[str, Predictions]:
     """Predictions by key, of those keys that have some; raises MglibError for a damaged file."""
     found: dict[str, Predictions] = {}
-    for path, about in _files(experiment, PREDICTIONS):
+    for path in sorted((paths.rows() / experiment).glob(f"*{PREDICTIONS}")):
+        about = about_arrays(path)
         wanted = set(about) & set(keys) - set(found)
         arrays = load_arrays(path) if wanted else {}
         for key in wanted:
@@ -141,51 +114,14 @@ class Learner:
             return self.model.predict(rows[None])[0].numpy()
 
 
-def load_learner(key: str) -> Learner:
-    """The learner of a key, or of an unambiguous beginning of one, with the weights it was kept at.
-
-    Raises MglibError if no weights are kept under that key.
-    """
-    known: dict[str, tuple[Path, dict[str, Any]]] = {}
-    experiments = sorted(folder.name for folder in paths.rows().glob("*") if folder.is_dir())
-    for experiment in experiments:
-        for path, about in _files(experiment, WEIGHTS):
-            known |= {name: (path, own) for name, own in about.items()}
-    fitting = [name for name in known if name.startswith(key)] if key else []
-    if len(fitting) != 1:
-        if fitting:
-            raise MglibError(f"key '{key}' begins {len(fitting)} keys: {', '.join(fitting[:5])}")
-        raise MglibError(
-            f"{unknown('kept weights under key', key, known)}; run with the notebook's parameter "
-            "`weights` set to true to keep them"
-        )
-    path, own = known[fitting[0]]
-    asked: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in own["trial"].items()
-    }
-    if own["diverged"]:
-        raise MglibError(f"the learner of key {fitting[0]} diverged before its first checkpoint")
-    try:
-        trial = Trial(**asked)
-        present = trial.key
-    except (TypeError, MglibError) as error:
-        raise MglibError(f"key {fitting[0]} is of another version of mglib: {error}") from error
-    if present != fitting[0]:
-        raise MglibError(
-            f"the weights of key {fitting[0]} were made by another version of the algorithm, the "
-            f"engine or the data; `mglib why {fitting[0]}` says which"
-        )
-    counts = torch.zeros(1, own["classes"])
-    task = Task(own["features"], own["classes"], len(trial.train), counts)
+def load_learner(kept: Kept) -> Learner:
+    """The learner of kept weights; raises MglibError if another version made them."""
+    trial = kept.question(Trial)
+    classes = kept.about["classes"]
+    task = Task(kept.about["features"], classes, len(trial.train), torch.zeros(1, classes))
     model = algorithms.get(trial.algorithm)(
         task, stack_hparams([trial.values]), initial_streams([trial]), trial.variant
     )
-    arrays = load_arrays(path)
-    model.load_state_dict(
-        {
-            name: torch.from_numpy(arrays[f"{fitting[0]}.{name}"])[None]
-            for name in model.state_dict()
-        }
-    )
+    weights = kept.weights()
+    model.load_state_dict({name: weights[name][None] for name in model.state_dict()})
     return Learner(trial, model)

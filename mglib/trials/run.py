@@ -28,9 +28,9 @@ from mglib.questions import other_code, pack
 from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
 from mglib.trials.allocator import lasting_memory
-from mglib.trials.artifacts import with_weights
 from mglib.trials.chunks import Chunk, cut, in_shard, stack_size
 from mglib.trials.estimate import Estimated, asked_only, estimate
+from mglib.trials.kept import with_weights
 from mglib.trials.stacked import STACKED
 from mglib.trials.trainer import Asked, Trainer
 
