@@ -11,6 +11,7 @@ from _small_body import Small, make_source, make_target, make_transfer
 from sklearn.metrics import davies_bouldin_score
 
 from mglib import registry
+from mglib.analysis.projections import project
 from mglib.errors import MglibError
 from mglib.transfer import trainer, training
 from mglib.transfer.results import discrepancies, spaces
@@ -47,11 +48,12 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("MGLIB_ROWS", str(tmp_path))
 
 
-def test_spaces_are_those_that_the_trial_left_and_are_drawn_once():
+@pytest.mark.parametrize("drawing", spaces.DRAWINGS)
+def test_spaces_are_those_that_the_trial_left_and_are_drawn_once(drawing):
     trial = make_transfer("fine_tuning")
     run_trials(EXPERIMENT, "t", [trial], profile="quick", workers=1, trainer=ONE_BODY)
     asked = [(trial, "before"), (trial, "after")]
-    rows = spaces.space_rows(EXPERIMENT, asked, profile="quick")
+    rows = spaces.space_rows(EXPERIMENT, asked, drawing, profile="quick")
     left = read_answers(EXPERIMENT, [trial.key])[trial.key]
     frame = rows.to_pandas()
     for when in ("before", "after"):
@@ -68,6 +70,8 @@ def test_spaces_are_those_that_the_trial_left_and_are_drawn_once():
     assert list(dict.fromkeys(points["panel"])) == ["pretrained", "after"]
     assert len(points) == 2 * len(left.labels) and set(points["class_name"]) <= {"a", "b", "c"}
     np.testing.assert_array_equal(points["class"][: len(left.labels)], left.labels)
+    drawn = project(left.before.astype(np.float32), drawing)
+    np.testing.assert_allclose(points[["x", "y"]][: len(drawn)], drawn, rtol=1e-4, atol=1e-4)
 
 
 def test_a_trial_that_left_nothing_has_no_space():

@@ -137,7 +137,7 @@ def draw_kept(
 
 
 def draw_spaces(points: pd.DataFrame) -> Figure:
-    """The source's test part as encoders see it, a t-SNE panel each; colour and mark: class.
+    """The source's test part as encoders see it, a panel each; colour and mark: class.
 
     `points` as from `transfer.results.spaces.space_points`. Axes have no unit or meaning.
     """

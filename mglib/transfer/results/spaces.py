@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from mglib.transfer.trial import TransferTrial
 
 VERSION = 1
-METHOD = "t-SNE"
+DRAWINGS = ("t-SNE", "UMAP")
 MOMENTS = ("before", "after")
 
 
 def space_rows(
     experiment: str,
     asked: Sequence[tuple[TransferTrial, str]],
+    drawing: str = DRAWINGS[0],
     *,
     profile: str,
 ) -> pa.Table:
@@ -38,7 +39,8 @@ def space_rows(
 
     Each is `asked` for "before" its training or "after" it. Metrics: davies_bouldin, silhouette and
     purity, each with `_low` and `_high` (bootstrap over groups), and trustworthiness of the
-    drawing, which is the artifact. Raises MglibError for a trial that left no features.
+    `drawing` (of DRAWINGS), which is the artifact. Raises MglibError for a trial that left no
+    features.
     """
     from mglib.transfer.trainer import read_answers
 
@@ -50,7 +52,7 @@ def space_rows(
             raise MglibError(f"{experiment}: trial {key} left no features; train it anew")
         own = answers[key]
         rows, labels = getattr(own, told["when"]), own.labels
-        drawn = project(rows, METHOD)
+        drawn = project(rows, told["drawing"])
         names = load_features(*body_named(question["variant"]).source).card["class_names"]
         kept = {"points": drawn, "labels": labels, "names": pack_strings(names[SOURCE_TARGET])[0]}
         save_artifact(experiment, question["key"], kept)
@@ -74,7 +76,7 @@ def space_rows(
                 "split_seed": trial.split_seed,
                 "modality": modality,
                 "split": "test",
-                "hparams": {"trial": trial.key, "when": when, "drawing": METHOD},
+                "hparams": {"trial": trial.key, "when": when, "drawing": drawing},
             }
         )
     return measured(
