@@ -34,7 +34,7 @@ def save_arrays(
 
     Raises MglibError, naming the environment `variable` that moves the folder, if it cannot.
     """
-    solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    solid = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(about or {}, sort_keys=True)
     content = save(solid, {"about": text, "sha256": _checksum(solid, text)})
     with paths.writing(path, variable):

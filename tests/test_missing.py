@@ -12,7 +12,7 @@ import torch
 from mglib.errors import MglibError
 from mglib.features import load_features
 from mglib.keys.now import identity_now, verdict
-from mglib.missing.bank import hidden, learned, load_bank, standardised
+from mglib.missing.bank import hidden, learned, load_bank, scaling_of
 from mglib.missing.branches import drop, tempered
 from mglib.missing.fresh_heads import fresh_heads
 from mglib.missing.grid import missing_trials
@@ -70,13 +70,15 @@ def test_a_fitted_space_keeps_its_binding_pairs_from_the_learner(emoji_concepts)
 def test_standardised_features():
     random = np.random.RandomState(0)
     values = (random.randn(50, 4) * [1, 2, 3, 0] + [5, 0, -1, 7]).astype(np.float32)
-    scaled, zeros = standardised(values, np.arange(30))
+    scaling = scaling_of(values, np.arange(30))
+    scaled, zeros = scaling(values), scaling.zeros
     np.testing.assert_allclose(scaled[:30].mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(scaled[:30].std(0), [1, 1, 1, 0], atol=1e-5)
     mean, spread = values[:30].mean(0), values[:30].std(0)
     np.testing.assert_allclose(zeros[:3], -mean[:3] / spread[:3], rtol=1e-5)
     unit = values[:, :3] / np.linalg.norm(values[:, :3], axis=1, keepdims=True)
-    scaled, zeros = standardised(unit, np.arange(30))
+    scaling = scaling_of(unit, np.arange(30))
+    scaled, zeros = scaling(unit), scaling.zeros
     np.testing.assert_allclose(scaled, unit * 3**0.5, rtol=1e-6)
     assert not zeros.any()
 

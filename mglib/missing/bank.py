@@ -39,6 +39,25 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """From features [..., D] as they are stored to those that models see."""
+
+    centre: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Features [..., D] on the scale of models."""
+        scaled: np.ndarray = ((values - self.centre) * self.scale).astype(np.float32)
+        return scaled
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """Where a vector of zeros [D] goes."""
+        gone: np.ndarray = (0 - self.centre * self.scale).astype(np.float32)
+        return gone
+
+
+@dataclass(frozen=True)
 class MissingBank:
     """Features by modality [K, N, D] with a block for each split, and the instances by trial.
 
@@ -47,7 +66,7 @@ class MissingBank:
     holds where a vector of zeros went, by modality [K, D]. `items` [T, M, N], `answers` [T, N] and
     `seen` [T, N, M] (what the law of each trial leaves; all of the test part) are padded to the
     longest, `paired` tells the parts. `shapes` are those of one item, by modality, of which D are
-    all entries.
+    all entries; `scalings` by modality and block are how stored features came to these.
     """
 
     values: tuple[Tensor, ...]
@@ -59,6 +78,7 @@ class MissingBank:
     seen: Tensor
     classes: int
     shapes: tuple[tuple[int, ...], ...] = ()
+    scalings: tuple[tuple[Scaling, ...], ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +98,7 @@ class MissingBank:
             self.seen[chosen],
             self.classes,
             self.shapes,
+            self.scalings,
         )
 
     def rows(self, blocks: Tensor, index: Tensor) -> tuple[Tensor, ...]:
@@ -104,7 +125,7 @@ def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBan
     cache = str(paths.cache())
     read = (cache, first.dataset, first.perceptor, first.modalities, first.target)
     paired = tuple(_paired(*read, t.pairing, t.split_seed, first.pictured) for t in trials)
-    values, zeros, shapes = _features(*read, splits, device, first.pictured)
+    values, scalings, shapes = _features(*read, splits, device, first.pictured)
     longest = max(own.items.shape[1] for own in paired)
     shape = (len(trials), longest)
     answers = np.zeros(shape, np.int64 if paired[0].classes else np.float32)
@@ -114,9 +135,10 @@ def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBan
         size = own.items.shape[1]
         items[place, :, :size], answers[place, :size] = own.items, own.answers
         seen[place, :size] = hidden(trial, own)
+    zeros = tuple(torch.from_numpy(np.stack([s.zeros for s in own])) for own in scalings)
     return MissingBank(
         values,
-        zeros,
+        tuple(own.to(device) for own in zeros),
         {split: place for place, split in enumerate(splits)},
         paired,
         torch.from_numpy(items).to(device),
@@ -124,6 +146,7 @@ def load_bank(trials: Sequence[MissingTrial], device: str = "cpu") -> MissingBan
         torch.from_numpy(seen).to(device),
         max(own.classes for own in paired),
         shapes,
+        scalings,
     )
 
 
@@ -213,33 +236,34 @@ def _features(
     splits: tuple[int, ...],
     device: str,
     pictured: bool,
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[tuple[int, ...], ...]]:
+) -> tuple[tuple[Tensor, ...], tuple[tuple[Scaling, ...], ...], tuple[tuple[int, ...], ...]]:
     about = (cache, dataset, perceptor, modalities, target)
     values: list[list[Tensor]] = [[] for _ in modalities]
-    zeros: list[list[Tensor]] = [[] for _ in modalities]
+    scalings: list[list[Scaling]] = [[] for _ in modalities]
     for split in splits:
         own = _answered(*about, split, pictured)
         rows = _paired(*about, "instance", split, pictured).parts
         for place, features in enumerate(own.features):
-            scaled, zero = standardised(features.reshape(len(features), -1), rows["train"])
-            values[place].append(torch.from_numpy(scaled))
-            zeros[place].append(torch.from_numpy(zero))
+            flat = features.reshape(len(features), -1)
+            scaling = scaling_of(flat, rows["train"])
+            values[place].append(torch.from_numpy(scaling(flat)))
+            scalings[place].append(scaling)
     return (
         tuple(torch.stack(own).to(device) for own in values),
-        tuple(torch.stack(own).to(device) for own in zeros),
+        tuple(map(tuple, scalings)),
         tuple(features.shape[1:] for features in own.features),
     )
 
 
-def standardised(values: np.ndarray, learn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features [N, D] on one scale, and where zeros [D] go: unit norms keep their directions.
+def scaling_of(values: np.ndarray, learn: np.ndarray) -> Scaling:
+    """What brings features [N, D] on one scale: unit norms keep their directions.
 
     Those are scaled by the root of D, all else by the mean and deviation of the rows `learn`; a
     feature that is constant there becomes 0.
     """
+    width = values.shape[1]
     norms = np.linalg.norm(values, axis=1)
     if np.abs(norms - 1).max() < NEAR_UNIT:
-        return values * np.float32(values.shape[1] ** 0.5), np.zeros(values.shape[1], np.float32)
+        return Scaling(np.zeros(width, np.float32), np.full(width, width**0.5, np.float32))
     mean, spread = values[learn].mean(0), values[learn].std(0)
-    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6)
-    return ((values - mean) * scale).astype(np.float32), (-mean * scale).astype(np.float32)
+    return Scaling(mean, np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6))

@@ -11,6 +11,7 @@ from mglib import paths
 from mglib.arrays import about_arrays, load_arrays, save_arrays
 from mglib.features import recipe, state
 from mglib.missing.bank import load_bank
+from mglib.missing.kept import keep_fusions
 from mglib.missing.measuring import metrics_of
 from mglib.missing.training import MissingTraining, build
 from mglib.missing.trial import MissingTrial
@@ -62,7 +63,7 @@ class Fused(Trainer):
         return MissingTraining(trials, load_bank(trials, device), weights)
 
     def write(self, experiment: str, training: MissingTraining) -> None:
-        """Write the answers to the test part under every observed subset, beside the rows."""
+        """Write the answers to the test part under every observed subset, and what was kept."""
         keys = [trial.key for trial in training.trials]
         arrays, about = {}, {}
         for trial, own, shown in zip(
@@ -75,6 +76,7 @@ class Fused(Trainer):
                 "metrics": metrics_of(training.bank.classes),
             }
         save_arrays(part_path(experiment, keys).with_suffix(ANSWERS), arrays, about)
+        keep_fusions(experiment, training)
 
 
 FUSED = Fused()

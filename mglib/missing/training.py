@@ -21,21 +21,26 @@ from mglib.trials.sampling import BLOCK
 from mglib.trials.stack import Stack
 
 
+def priors(trials: Sequence[MissingTrial], bank: MissingBank) -> Tensor:
+    """How often each class is in what each trial learns from, [T, C]; zeros of real answers."""
+    found = torch.zeros(len(trials), max(1, bank.classes), device=bank.device)
+    if bank.classes:
+        for place, (trial, own) in enumerate(zip(trials, bank.paired, strict=True)):
+            counts = np.bincount(own.answers[learned(trial, own)], minlength=bank.classes)
+            found[place] = torch.from_numpy(counts / counts.sum())
+    return found
+
+
 def build(trials: Sequence[MissingTrial], bank: MissingBank) -> MissingMethod:
     """The stacked model of some trials with their initial weights, on the bank's device."""
     first = trials[0]
     kind: type[MissingMethod] = missing_methods.get(first.method)
     kind.check_task(len(first.modalities), bank.classes)
     blocks = bank.blocks(trials)
-    prior = torch.zeros(len(trials), max(1, bank.classes), device=bank.device)
-    if bank.classes:
-        for place, (trial, own) in enumerate(zip(trials, bank.paired, strict=True)):
-            counts = np.bincount(own.answers[learned(trial, own)], minlength=bank.classes)
-            prior[place] = torch.from_numpy(counts / counts.sum())
     task = MissingTask(
         tuple(values.shape[-1] for values in bank.values),
         bank.classes,
-        prior,
+        priors(trials, bank),
         tuple(zeros[blocks] for zeros in bank.zeros),
         first.steps,
         bank.shapes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -68,9 +68,8 @@ class Transferred:
 def keep_body(experiment: str, training: TransferTraining) -> None:
     """Write the body of a trial with its embedder and predictor, if its weights were kept."""
     target = training.target
-    units = {name: value.tolist() for name, value in asdict(target.units).items()}
-    about = {"shape": asdict(target.shape), "units": units}
-    write_weights(experiment, training, TRANSFER, [about])
+    units = {f"units.{name}": value.numpy() for name, value in vars(target.units).items()}
+    write_weights(experiment, training, TRANSFER, [{"shape": asdict(target.shape)}], [units])
 
 
 def load_body(kept: Kept) -> Transferred:
@@ -85,5 +84,5 @@ def load_body(kept: Kept) -> Transferred:
     for part in PARTS:
         own = getattr(model, part)
         own.load_state_dict({name: weights[f"{part}.{name}"] for name in own.state_dict()})
-    units = Units(**{name: torch.tensor(own) for name, own in kept.about["units"].items()})
+    units = Units(*(weights[f"units.{own.name}"] for own in fields(Units)))
     return Transferred(trial, model.eval(), shape, units)

@@ -64,7 +64,7 @@ class Kept:
         return found
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights by name, as they were kept; raises MglibError for a damaged file."""
+        """The weights, and what is beside them, by name; raises MglibError for a damaged file."""
         prefix = f"{self.key}."
         return {
             name.removeprefix(prefix): torch.from_numpy(array)
@@ -74,9 +74,16 @@ class Kept:
 
 
 def write_weights(
-    experiment: str, training: InTraining, sort: str, about: Sequence[Mapping[str, Any]]
+    experiment: str,
+    training: InTraining,
+    sort: str,
+    about: Sequence[Mapping[str, Any]],
+    beside: Sequence[Mapping[str, np.ndarray]] | None = None,
 ) -> None:
-    """Write the weights that some trials kept, if they did; `about` says more of each trial."""
+    """Write the weights that some trials kept, if they did.
+
+    `about` says more of each trial, `beside` holds further arrays of it, by names of their own.
+    """
     if not training.weights:
         return
     arrays: dict[str, np.ndarray] = {}
@@ -86,8 +93,10 @@ def write_weights(
     ):
         diverged = found.chosen < 0
         told[trial.key] = {"sort": sort, "trial": asdict(trial), "diverged": diverged, **more}
-        for name, value in () if diverged else training.weights.items():
-            arrays[f"{trial.key}.{name}"] = value[place].cpu().numpy()
+        own = {name: value[place].cpu().numpy() for name, value in training.weights.items()}
+        own |= beside[place] if beside else {}
+        for name, value in () if diverged else own.items():
+            arrays[f"{trial.key}.{name}"] = value
     keys = [trial.key for trial in training.trials]
     save_arrays(part_path(experiment, keys).with_suffix(WEIGHTS), arrays, told)
 
