@@ -19,7 +19,6 @@ from mglib.transfer.objectives import relative_error
 
 # A body learned its space elsewhere, so what other tasks keep for that is trained on as well.
 LEARNED = ("binding", "train")
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
