@@ -202,15 +202,16 @@ def test_the_correlation_is_within_target_and_split():
     found = kept_with_error(chosen_values(runs))
     assert found["methods"].tolist() == [4] * 4
     assert found["correlation"].tolist() == pytest.approx([-1, -1, 1, 1])
-    assert correlation_texts(found, SHARES) == (
-        "−1.00\xa0±\xa00.00 (line glyphs); +1.00\xa0±\xa00.00 (speech spectrograms)"
+    apart = found.assign(correlation=[-1, -0.5, 1, 1])
+    assert correlation_texts(apart) == (
+        "−0.75, −1.00 to −0.50 (line glyphs); +1.00, +1.00 to +1.00 (speech spectrograms)"
     )
     one = found[found["split_seed"] == 0]
-    assert correlation_texts(one, SHARES) == "−1.00 (line glyphs); +1.00 (speech spectrograms)"
+    assert correlation_texts(one) == "−1.00 (line glyphs); +1.00 (speech spectrograms)"
     two = {at: value for at, value in runs.items() if at[1] in ("mona", "warm_up")}
     assert kept_with_error(chosen_values(two)).empty, "two points always correlate"
     alike = {at: (value, 0.5) for at, (value, _) in runs.items()}
-    assert correlation_texts(kept_with_error(chosen_values(alike)), SHARES) == "none"
+    assert correlation_texts(kept_with_error(chosen_values(alike))) == "none"
 
 
 def test_the_figure_shows_every_difference_and_fills_what_is_no_tie(values):

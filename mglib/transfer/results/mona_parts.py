@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mglib.analysis.held_out import percent
-from mglib.analysis.statistics import PLUS_MINUS, Interval, interval_of
+from mglib.analysis.statistics import Interval, interval_of
 from mglib.transfer.results.values import (
     by_split,
     compare_to,
@@ -227,11 +227,14 @@ def extreme_texts(gaps: pd.DataFrame, which: str) -> str:
     return _by_target(found)
 
 
-def correlation_texts(found: pd.DataFrame, shares: Mapping[str, float]) -> str:
-    """Of `kept_with_error` the mean over splits on every target, with half its interval."""
+def correlation_texts(found: pd.DataFrame) -> str:
+    """Of `kept_with_error` the mean over splits on every target, with the least and the most."""
+
+    def said(value: float) -> str:
+        return f"{value:+.2f}".replace("-", "−")
+
     texts = {}
     for target, own in found.groupby("target", observed=True)["correlation"]:
-        at = interval_of(own.tolist(), shares[str(target)])
-        half = f"{PLUS_MINUS}{at.half:.2f}" if at.n > 1 else ""
-        texts[str(target)] = f"{at.mean:+.2f}".replace("-", "−") + half
+        ends = f", {said(own.min())} to {said(own.max())}" if len(own) > 1 else ""
+        texts[str(target)] = f"{said(own.mean())}{ends}"
     return _by_target(texts)
