@@ -199,8 +199,9 @@ def _import_features(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mglib.keys.shard import check_shard
     from mglib.report.budget import overrun
-    from mglib.report.execution import estimate_notebook, find_notebook, run_notebook
+    from mglib.report.execution import PROFILES, estimate_notebook, find_notebook, run_notebook
     from mglib.report.parameters import parameters_of, parse
 
     texts = dict(args.p)
@@ -210,6 +211,9 @@ def _run(args: argparse.Namespace) -> int:
     notebooks = [find_notebook(name) for name in args.notebook]
     late = []
     given = [parse(texts, parameters_of(notebook), notebook.stem) for notebook in notebooks]
+    if "profile" in texts and texts["profile"] not in PROFILES:
+        raise unknown("profile", texts["profile"], PROFILES)
+    check_shard(texts.get("shard", ""))
     if args.estimate:
         for notebook, values in zip(notebooks, given, strict=True):
             print(estimate_notebook(notebook, values))

@@ -30,6 +30,17 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> MglibError:
     return MglibError(f"no {kind} '{name}'{hint} (known: {', '.join(shown) or 'none'}{more})")
 
 
+def unknown_key(kind: str, key: str, known: Iterable[str]) -> MglibError:
+    """The error for a key that does not exist, with one that is a typing error away, if any is.
+
+    Keys are digests, which are all alike: others are counted and not named.
+    """
+    names = list(known)
+    near = get_close_matches(key, names, n=1, cutoff=0.8)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return MglibError(f"no {kind} '{key}'{hint} ({len(names) or 'none'} known)")
+
+
 def check_different(what: str, values: Sequence[object]) -> None:
     """Raise MglibError unless a list holds one or more different things."""
     if not values or len(set(values)) < len(values):

@@ -28,6 +28,9 @@ RUN = ["run", "20_weak_generalization", "--no-notebook"]
         (["prepare"], "required: dataset"),
         (["run", "20_weak_generalisation"], "did you mean '20_weak_generalization'"),
         (["run", "20_weak_generalization", "-p", "stepz", "5"], "did you mean 'steps'"),
+        # Before a kernel starts, or a copy is executed.
+        (["run", "20_weak_generalization", "--profile", "full"], "laptop, quick, reference"),
+        (["run", "20_weak_generalization", "-p", "shard", "9/8"], "shard '9/8' is not of the form"),
         (
             ["run", "20_weak_generalization", "-p", "steps", "many"],
             "must be int | None, not 'many'",

@@ -21,9 +21,10 @@ from made_up import make_bank, make_trial
 
 from mglib import paths
 from mglib.errors import MglibError
+from mglib.keys.shard import in_shard
 from mglib.rows import read_rows
 from mglib.trials import chunks, run, stacked
-from mglib.trials.chunks import cut, in_shard
+from mglib.trials.chunks import cut
 from mglib.trials.engine import Training
 from mglib.trials.run import choose_device, run_trials
 

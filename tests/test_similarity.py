@@ -38,6 +38,7 @@ from mglib.analysis.sweep import (
     against_full,
     condition_intervals,
     condition_table,
+    learners_apart,
     mean_similarity,
     similarity_trials,
     similarity_values,
@@ -371,3 +372,26 @@ def test_the_figure_shows_every_mean_and_point(values, points):
     (fit,) = [line for line in right.lines if line.get_gid() == "fit"]
     np.testing.assert_allclose(fit.get_ydata(), [0, 25, 50, 100], atol=1e-9)
     assert as_svg(figure) == as_svg(draw())
+
+
+def test_learners_are_apart_where_a_trained_modality_differs_under_two_conditions():
+    rows = pd.DataFrame(
+        [
+            {"algorithm": "erm", "variant": "corrected", "train": "art+text", "seed": 0}
+            | {"split_seed": 0, "step": step, "split": "test", "metric": "accuracy"}
+            | {"perceptor": seen, "modality": modality, "value": value}
+            for step, seen, modality, value in (
+                (4, "bound", "text", 0.5),
+                (4, "bound>bound@pairs=10", "text", 0.5),
+                (4, "bound", "speech", 0.5),  # unseen: may differ
+                (4, "bound>bound@pairs=10", "speech", 0.2),
+                (8, "bound", "text", float("nan")),
+                (8, "bound>bound@pairs=10", "text", float("nan")),
+            )
+        ]
+    )
+    assert learners_apart(rows) == 0
+    rows.loc[1, "value"] = np.nextafter(0.5, 1)
+    assert learners_apart(rows) == 1
+    rows.loc[5, "value"] = 0.5
+    assert learners_apart(rows) == 2

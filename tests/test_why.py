@@ -85,7 +85,7 @@ def test_the_beginning_of_a_key_is_enough_where_it_is_one(capsys):
 
 def test_nothing_there_is_one_line(capsys):
     assert main(["why", "abc"]) == 2
-    assert capsys.readouterr().err == "mglib: no key 'abc' (known: none)\n"
+    assert capsys.readouterr().err == "mglib: no key 'abc' (none known)\n"
 
 
 def test_all_experiments_and_committed_results_are_searched(capsys):

@@ -54,6 +54,18 @@ def similarity_values(rows: pd.DataFrame, bounds: Sequence[str] = ()) -> pd.Data
     return pd.concat([values, *(once.assign(perceptor=name) for name in others)], ignore_index=True)
 
 
+def learners_apart(rows: pd.DataFrame) -> int:
+    """How many accuracies in trained modalities are not the same to the bit under all conditions.
+
+    Zero where the conditions have the same learners, which see nothing else of them.
+    """
+    own = rows[rows["metric"] == "accuracy"]
+    trained = [m in t.split("+") for m, t in zip(own["modality"], own["train"], strict=True)]
+    at = ["algorithm", "variant", "train", "seed", "split_seed", "step", "split", "modality"]
+    found = own[trained].fillna({"value": -1.0}).groupby(at, dropna=False)["value"].nunique()
+    return int((found > 1).sum())
+
+
 def condition_intervals(
     values: pd.DataFrame, world: World, conditions: Sequence[Condition], test_share: float
 ) -> pd.DataFrame:

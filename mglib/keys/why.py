@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mglib import paths
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, unknown_key
 from mglib.keys.now import verdict
 from mglib.lineage import code_of, parts_of
 from mglib.questions import read_record, unpack
@@ -53,7 +53,7 @@ def find(key: str) -> tuple[str, list[tuple[str, Path]]]:
     if key in known:
         fitting = [key]
     if not fitting:
-        raise unknown("key", key, known)
+        raise unknown_key("key", key, known)
     if len(fitting) > 1:
         more = f" and {len(fitting) - 5} more" if len(fitting) > 5 else ""
         raise MglibError(f"{len(fitting)} keys begin with '{key}': {', '.join(fitting[:5])}{more}")

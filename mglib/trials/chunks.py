@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import Any
 
 import torch
 
-from mglib.errors import MglibError
 from mglib.trials.stacked import STACKED
 from mglib.trials.trainer import Asked, Trainer
 
@@ -47,16 +45,6 @@ class Chunk:
         """The same trials in two chunks, which go on from the same saved state."""
         middle = len(self.trials) // 2
         return [replace(self, trials=part) for part in (self.trials[:middle], self.trials[middle:])]
-
-
-def in_shard(key: str, shard: str) -> bool:
-    """Whether a key belongs to shard 'k/K' (k from 1 to K; empty: no sharding)."""
-    if not shard:
-        return True
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise MglibError(f"shard '{shard}' is not of the form k/K with k from 1 to K, such as 2/8")
-    return int(key, 16) % int(match[2]) == int(match[1]) - 1
 
 
 def stack_size(weights: int, device: str) -> int:

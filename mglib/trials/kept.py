@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mglib import paths
 from mglib.arrays import about_arrays, load_arrays, save_arrays
-from mglib.errors import MglibError, unknown
+from mglib.errors import MglibError, unknown_key
 from mglib.rows import part_path
 from mglib.trials.trainer import InTraining
 
@@ -127,6 +127,6 @@ def find_kept(key: str) -> Kept:
     if fitting:
         raise MglibError(f"key '{key}' begins {len(fitting)} keys: {', '.join(fitting[:5])}")
     raise MglibError(
-        f"{unknown('kept weights under key', key, known)}; run with the notebook's parameter "
+        f"{unknown_key('kept weights under key', key, known)}; run with the notebook's parameter "
         "`weights` set to true to keep them"
     )

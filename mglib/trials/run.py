@@ -21,6 +21,7 @@ import torch
 
 from mglib import paths
 from mglib.errors import MglibError
+from mglib.keys.shard import in_shard
 from mglib.lineage import identity_code
 from mglib.progress import Progress
 from mglib.provenance import Record
@@ -28,7 +29,7 @@ from mglib.questions import other_code, pack
 from mglib.rows import part_path, read_rows, write_part
 from mglib.trials import saved
 from mglib.trials.allocator import lasting_memory
-from mglib.trials.chunks import Chunk, cut, in_shard, stack_size
+from mglib.trials.chunks import Chunk, cut, stack_size
 from mglib.trials.estimate import Estimated, asked_only, estimate
 from mglib.trials.kept import with_weights
 from mglib.trials.stacked import STACKED

@@ -93,11 +93,6 @@ def bayes_errors(law: np.ndarray) -> dict[Subset, float]:
     return {each: bayes_error(law, each) for each in _all_subsets(law)}
 
 
-def bayes_squared_errors(law: np.ndarray, values: np.ndarray) -> dict[Subset, float]:
-    """m_S of every subset for answers values[y], the empty one first."""
-    return {each: bayes_squared_error(law, each, values) for each in _all_subsets(law)}
-
-
 def _all_subsets(law: np.ndarray) -> list[Subset]:
     return subsets(check_law(law).ndim - 1, empty=True)
 
