@@ -175,12 +175,18 @@ def test_other_files_give_other_keys_and_outdate_the_old(files):
     assert verdict(before.key, before.identity)[0] == "outdated"
 
 
-def test_unseen_in_encoders_of_their_own(files):
+@pytest.mark.parametrize("for_all", [False, True])  # True: as published
+def test_unseen_in_encoders_of_their_own(files, for_all):
     for sense in ("imagebind", "strongMG"):
         import_features(_modalbed.write(files, perceptor=sense))
-    asked = trial(unseen="strong_mg")
-    rows = run_trials("imported", "test", [asked], profile="quick").to_pandas()
-    assert set(rows["key"]) == {asked.key}
+    asked = world_trials(
+        WORLDS["msr_vtt_imagebind"],
+        [("erm", "corrected")],
+        **{"unseen": "strong_mg", "unseen_for_all": for_all, "bounds": False},
+        **{"splits": 1, "seeds": 1, "steps": 4, "checkpoints": 1, "lr": 1e-3},
+    )
+    rows = run_trials("imported", "test", asked, profile="quick").to_pandas()
+    assert len(asked) == 3 and set(rows["key"]) == {trial.key for trial in asked}
 
 
 def test_what_was_made_of_an_import_is_not_left_over_when_it_is_elsewhere(files, cache, capsys):
