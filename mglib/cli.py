@@ -199,10 +199,10 @@ def _import_features(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from mglib.keys.shard import check_shard
     from mglib.report.budget import overrun
     from mglib.report.execution import PROFILES, estimate_notebook, find_notebook, run_notebook
     from mglib.report.parameters import parameters_of, parse
+    from mglib.shard import check_shard
 
     texts = dict(args.p)
     for name in ("profile", "device"):

@@ -13,7 +13,17 @@ from mglib.paths import ROOT
 
 # Each member of mglib by its floor; a module may import from its own floor and from those below.
 FLOORS = [
-    {"errors", "registry", "paths", "progress", "provenance", "lineage", "questions", "arrays"},
+    {
+        "errors",
+        "registry",
+        "paths",
+        "progress",
+        "provenance",
+        "lineage",
+        "questions",
+        "arrays",
+        "shard",
+    },
     {"features", "rows", "data"},
     {"perceptors", "trials"},
     {"algorithms", "transfer", "missing", "analysis"},

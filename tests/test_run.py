@@ -21,8 +21,8 @@ from made_up import make_bank, make_trial
 
 from mglib import paths
 from mglib.errors import MglibError
-from mglib.keys.shard import in_shard
 from mglib.rows import read_rows
+from mglib.shard import in_shard
 from mglib.trials import chunks, run, stacked
 from mglib.trials.chunks import cut
 from mglib.trials.engine import Training

@@ -21,12 +21,12 @@ import torch
 
 from mglib import paths
 from mglib.errors import MglibError
-from mglib.keys.shard import in_shard
 from mglib.lineage import identity_code
 from mglib.progress import Progress
 from mglib.provenance import Record
 from mglib.questions import other_code, pack
 from mglib.rows import part_path, read_rows, write_part
+from mglib.shard import in_shard
 from mglib.trials import saved
 from mglib.trials.allocator import lasting_memory
 from mglib.trials.chunks import Chunk, cut, stack_size
