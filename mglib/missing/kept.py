@@ -49,12 +49,10 @@ class Fusion:
         if len(set(counts.values())) > 1:
             raise MglibError(f"the modalities have different numbers of instances: {counts}")
         (count,) = set(counts.values())
-        nothing = {n: np.zeros((count, len(own.centre))) for n, own in self.scalings.items()}
-        x = [
-            torch.as_tensor({**nothing, **flat}[name], dtype=torch.float32)[None] for name in names
-        ]
+        blank = {name: len(own.centre) for name, own in self.scalings.items()}
+        whole = {n: np.zeros((count, width), np.float32) for n, width in blank.items()} | flat
         seen = torch.tensor([name in flat for name in names])
-        return x, seen.expand(1, count, -1)
+        return [torch.from_numpy(whole[name])[None] for name in names], seen.expand(1, count, -1)
 
     def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Logits [N, C], or the real answer [N, 1], of features [N, D] by modality.
